@@ -1,0 +1,195 @@
+/*
+ * config.h - the configuration of a job and its processes, as read from YAML and checked.
+ *
+ * config_schema.c holds the one table of keys that gives the parser, defaults, ranges, help and
+ * documentation: a new key is one member here and one row there. Not here: what the values do.
+ */
+#pragma once
+
+#include "base/bytes.h"
+#include "base/status.h"
+#include "host/log.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+enum {
+    CONFIG_SCHEMA = 1,
+    CONFIG_FILE_BYTES_MAX = 1024 * 1024,
+    CONFIG_MISTAKES_MAX = 100, /* reading stops there */
+    CONFIG_KEYS_MAX = 256,
+    CONFIG_NAME_MAX = 64, /* bytes with the zero, as all of these */
+    CONFIG_DOMAIN_MAX = 256,
+    CONFIG_ADDRESS_MAX = 272, /* host:port */
+    CONFIG_PATH_MAX = 1024,
+    CONFIG_LIST_MAX = 8,
+};
+
+enum config_model_kind : uint32_t { CONFIG_MODEL_SOFTMAX, CONFIG_MODEL_MLP, CONFIG_MODEL_FLAT };
+enum config_data_format : uint32_t { CONFIG_DATA_NONE, CONFIG_DATA_IDX };
+enum config_partition : uint32_t { CONFIG_PARTITION_IID, CONFIG_PARTITION_DIRICHLET };
+enum config_trainer : uint32_t { CONFIG_TRAINER_BUILTIN, CONFIG_TRAINER_FIXED };
+enum config_late_updates : uint32_t { CONFIG_LATE_DISCARD };
+enum config_rule : uint32_t { CONFIG_RULE_MEAN };
+enum config_optimiser_kind : uint32_t { CONFIG_OPTIMISER_SGD };
+enum config_validation_source : uint32_t { CONFIG_VALIDATION_NONE, CONFIG_VALIDATION_CENTRAL };
+enum config_tls_key : uint32_t { CONFIG_TLS_P256, CONFIG_TLS_ML_DSA_65 };
+
+struct config_list {
+    uint32_t count;
+    uint32_t items[CONFIG_LIST_MAX];
+};
+
+/* Every value; what each means, its unit and range stand in config_schema.c. "" is: not given. */
+struct config {
+    struct {
+        char name[CONFIG_NAME_MAX];
+        uint64_t seed;
+    } job;
+    struct {
+        char listen[CONFIG_ADDRESS_MAX];
+        char state[CONFIG_PATH_MAX];
+    } server;
+    struct {
+        char name[CONFIG_NAME_MAX];
+        char connect[CONFIG_ADDRESS_MAX];
+        char state[CONFIG_PATH_MAX];
+    } node;
+    struct {
+        enum log_level level;
+        enum log_format format;
+        char file[CONFIG_PATH_MAX];
+    } log;
+    struct {
+        enum config_model_kind kind;
+        uint64_t inputs;
+        struct config_list hidden;
+        uint64_t classes;
+        uint64_t parameters;
+    } model;
+    struct {
+        enum config_data_format format;
+        char path[CONFIG_PATH_MAX];
+        enum config_partition partition;
+        double alpha;
+        uint64_t parts;
+        uint64_t part;
+        bool evaluate_test_at_end;
+    } data;
+    struct {
+        enum config_trainer trainer;
+        uint64_t local_epochs;
+        uint64_t batch_size;
+        double learning_rate;
+        double momentum;
+        double weight_decay;
+        double proximal_mu;
+    } train;
+    struct {
+        double k_threshold;
+        double timeout_s;
+        uint64_t min_updates;
+        uint64_t start_nodes;
+        double start_timeout_s;
+        enum config_late_updates late_updates;
+    } aggregation;
+    struct {
+        enum config_rule rule;
+    } robust;
+    struct {
+        uint64_t max_rounds;
+    } convergence;
+    struct {
+        enum config_optimiser_kind kind;
+        double learning_rate;
+    } optimiser;
+    struct {
+        enum config_validation_source source;
+        uint64_t samples;
+    } validation;
+    struct {
+        char trust_domain[CONFIG_DOMAIN_MAX];
+        char directory[CONFIG_PATH_MAX];
+        char authority[CONFIG_ADDRESS_MAX];
+        enum config_tls_key tls_key;
+        uint64_t ttl_s;
+    } identity;
+    struct {
+        double update_norm_max;
+        uint64_t samples_max;
+        uint64_t nodes_max;
+        uint64_t blob_pool_bytes;
+        uint64_t message_bytes_max;
+        uint64_t update_bytes_max;
+        uint64_t connections_max;
+        uint64_t rounds_repeat_max;
+        double heartbeat_s;
+        uint64_t models_keep;
+    } limits;
+    /* Where key i of the schema came from: its line (> 0), the -n-th --set (< 0), 0 the default. */
+    int32_t origin[CONFIG_KEYS_MAX];
+    /* The file's name, for messages and origins; "" where there was none. */
+    char file[CONFIG_PATH_MAX];
+};
+
+/* The mistakes found, one line each, "FILE:LINE: key.path: what is wrong, what would be right". */
+struct config_report {
+    struct bytes text; /* lines; not zero-terminated */
+    uint32_t count;
+    bool full; /* CONFIG_MISTAKES_MAX reached, the last line says so */
+};
+
+void config_report_init(struct config_report *report);
+void config_report_deinit(struct config_report *report);
+
+/* Fills config with the schema's defaults. Cannot fail. */
+void config_defaults(struct config *ret_config);
+
+/*
+ * Reads, overrides and checks a configuration, and reports all mistakes at once.
+ *
+ * file       the YAML file; null: the defaults only.
+ * sets       count texts "key.path=value", as given by --set, applied in order after the file.
+ * report     initialised; mistakes are added to it.
+ *
+ * INVAL where there was a mistake, IO where the file cannot be read (also in the report),
+ * NO_MEMORY. *ret_config is written only on success.
+ */
+[[nodiscard]] enum status config_load(const char *file, const char *const *sets, uint32_t count,
+                                      struct config_report *report, struct config *ret_config);
+
+/* As config_load, from size bytes of YAML in memory; name stands for the file in messages. */
+[[nodiscard]] enum status config_parse(const char *name, const void *text, size_t size,
+                                       const char *const *sets, uint32_t count,
+                                       struct config_report *report, struct config *ret_config);
+
+/*
+ * The checks that look at several keys, for values a program changed. nodes is how many nodes there
+ * will be, 0 where that is not known. INVAL with the mistakes in the report.
+ */
+[[nodiscard]] enum status config_check(const struct config *config, uint64_t nodes,
+                                       struct config_report *report);
+
+/*
+ * Reports each of count keys ("node.connect") whose text is empty, as needed by who
+ * ("fedra node"). INVAL where there was one. Unknown key paths abort.
+ */
+[[nodiscard]] enum status config_require(const struct config *config, const char *who,
+                                         const char *const *paths, uint32_t count,
+                                         struct config_report *report);
+
+/* Writes all values as YAML that reads back to the same values, bit for bit. IO. */
+[[nodiscard]] enum status config_write(const struct config *config, FILE *file);
+
+/* As config_write, each line ending in a comment that says where its value came from. */
+[[nodiscard]] enum status config_show(const struct config *config, FILE *file);
+
+/* Writes the reference of all keys as Markdown. IO. */
+[[nodiscard]] enum status config_write_docs(FILE *file);
+
+/* Writes the keys that begin with prefix ("" all) with default, range, meaning. NOT_FOUND, IO. */
+[[nodiscard]] enum status config_write_help(const char *prefix, FILE *file);
+
+/* The key paths, in the schema's order: index from 0; null after the last one. */
+const char *config_key_path(uint32_t index);
