@@ -1,0 +1,101 @@
+/*
+ * trainer.h - what a node learns with, behind one table: built-in SGD, or a fixed answer.
+ *
+ * The table is fit for a trainer that runs long or outside the process: calls block, and cancel may
+ * come from another thread. Not here: which thread calls (host/), what becomes of a delta
+ * (tensor/).
+ */
+#pragma once
+
+#include "base/status.h"
+#include "train/dataset.h"
+#include "train/evaluate.h"
+#include "train/model_spec.h"
+#include "train/sgd.h"
+
+#include <stdint.h>
+
+/* What a trainer is opened with. All pointers are borrowed until close. */
+struct trainer_options {
+    struct model_spec spec;
+    const struct dataset *data; /* the node's own samples; null for trainer_fixed */
+    struct sgd_settings sgd;    /* trainer_builtin */
+    uint64_t node;              /* trainer_node_key of the node's name */
+    const float *fixed_delta;   /* trainer_fixed: f32[parameters] that is the answer, or null for a
+                                   vector made from node: elements in [-1, 1) / sqrt(parameters) */
+    uint64_t fixed_samples;     /* trainer_fixed: the number of samples it claims; at least 1 */
+};
+
+/* One round's work. */
+struct trainer_task {
+    uint64_t serial; /* rises from task to task of one trainer; from 1; what cancel names */
+    uint64_t seed;   /* of the job */
+    uint64_t round;
+    const float *base; /* f32[parameters], the model received; borrowed for the call */
+    uint32_t parameters;
+    /* After some or all batches, on the thread that trains; may be null. */
+    void (*progress)(void *context, uint64_t steps, uint64_t steps_total);
+    void *progress_context;
+};
+
+struct trainer_result {
+    uint64_t samples;
+    uint64_t steps;
+    double loss; /* mean local loss; 0 from trainer_fixed */
+    bool
+        received_evaluated; /* whether received is filled: the received model on held-out samples */
+    struct evaluation received;
+};
+
+struct trainer_ops {
+    /* For configuration, logs and metrics: "builtin", "fixed". */
+    const char *name;
+
+    /*
+     * Called once, before all others; may block shortly; allocates all that train needs. options is
+     * copied, what it points to is borrowed. On success the caller closes. INVAL, NO_MEMORY.
+     */
+    enum status (*open)(const struct trainer_options *options, void **ret_trainer,
+                        struct error *err);
+
+    /*
+     * Trains from task->base and blocks until done, for minutes perhaps. On any thread, not always
+     * the same one, but one call (train or evaluate) at a time.
+     *
+     * ret_delta  f32[parameters], the caller's: base - trained. Its content is of no use after an
+     *            error. Must not overlap base.
+     *
+     * INVAL where the task does not fit the model or training ran away, CANCELLED, NO_MEMORY.
+     */
+    enum status (*train)(void *trainer, const struct trainer_task *task, float *ret_delta,
+                         struct trainer_result *ret_result, struct error *err);
+
+    /*
+     * Evaluates parameters (f32[parameters]) over data; as train where threads are concerned.
+     * UNSUPPORTED from a trainer that cannot.
+     */
+    enum status (*evaluate)(void *trainer, const float *parameters, const struct dataset *data,
+                            struct evaluation *ret_evaluation, struct error *err);
+
+    /*
+     * Makes every train call whose serial is at most this one end with CANCELLED soon: the one that
+     * runs, or one that has not begun. From any thread, between open and close; never blocks.
+     * A train call that has just ended is not affected, nor is a later serial.
+     */
+    void (*cancel)(void *trainer, uint64_t serial);
+
+    /* Called once, after train has returned; frees everything. */
+    void (*close)(void *trainer);
+};
+
+/* Softmax regression and MLP by sgd.h. */
+extern const struct trainer_ops trainer_builtin;
+
+/* Answers at once with a fixed vector of the model's size, for measuring all but training. */
+extern const struct trainer_ops trainer_fixed;
+
+/* The table of that name, static; null where there is none. */
+const struct trainer_ops *trainer_find(const char *name);
+
+/* The key of a node's name: the first 8 bytes, little-endian, of its SHA-256. */
+uint64_t trainer_node_key(const char *name);
