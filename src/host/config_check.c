@@ -1,0 +1,157 @@
+/*
+ * config_check.c - the report of mistakes, and the checks that look at several keys at once.
+ */
+#include "host/config_schema.h"
+
+#include "base/check.h"
+
+#include <stdarg.h>
+#include <string.h>
+
+enum { REPORT_BYTES_MAX = 256 * 1024, MISTAKE_BYTES_MAX = 1024 + CONFIG_PATH_MAX };
+
+void config_report_init(struct config_report *report)
+{
+    *report = (struct config_report){0};
+    bytes_init(&report->text, REPORT_BYTES_MAX);
+}
+
+void config_report_deinit(struct config_report *report)
+{
+    bytes_deinit(&report->text);
+}
+
+/* Appends a line, whole or (where memory or room is short) not at all: the count still rises. */
+static void append_line(struct config_report *report, const char *line)
+{
+    const size_t size = strlen(line);
+    if (bytes_reserve(&report->text, size) != STATUS_OK ||
+        bytes_append(&report->text, line, size) != STATUS_OK)
+        report->full = true;
+}
+
+void config_mistake(struct config_report *report, const char *name, int32_t line, const char *path,
+                    const char *format, ...)
+{
+    char text[MISTAKE_BYTES_MAX];
+    char where[16] = "";
+    int used;
+    if (report->full)
+        return;
+    if (line > 0)
+        snprintf(where, sizeof where, "%d", line);
+    if (line < 0)
+        used = snprintf(text, sizeof text, "--set %d: ", -line);
+    else
+        used = snprintf(text, sizeof text, "%.1023s:%s%s ", name, where, line ? ":" : "");
+    used += snprintf(text + used, sizeof text - (size_t)used, "%s%s", path, path[0] ? ": " : "");
+    va_list arguments;
+    va_start(arguments, format);
+    used += vsnprintf(text + used, sizeof text - (size_t)used - 1, format, arguments);
+    va_end(arguments);
+    if (used > MISTAKE_BYTES_MAX - 2)
+        used = MISTAKE_BYTES_MAX - 2;
+    text[used] = '\n';
+    text[used + 1] = 0;
+    append_line(report, text);
+    if (++report->count == CONFIG_MISTAKES_MAX) {
+        append_line(report, "that is enough for now: the rest was not looked at\n");
+        report->full = true;
+    }
+}
+
+/* The name before the line in messages about a key. */
+static const char *file_of(const struct config *config)
+{
+    return config->file[0] ? config->file : "configuration";
+}
+
+/* Adds a mistake about the key of this path, at the line it came from. */
+#define MISTAKE(config, report, path, ...)                                                         \
+    config_mistake((report), file_of(config), (config)->origin[config_path_find(path)], (path),    \
+                   __VA_ARGS__)
+
+static void check_model(const struct config *config, struct config_report *report)
+{
+    const bool mlp = config->model.kind == CONFIG_MODEL_MLP;
+    if (!mlp && config->model.hidden.count > 0)
+        MISTAKE(config, report, "model.hidden", "is only for model.kind mlp, [] is wanted");
+    if (mlp && config->model.hidden.count == 0)
+        MISTAKE(config, report, "model.hidden",
+                "is empty, an mlp wants at least one width, as [128]");
+    if (config->model.kind == CONFIG_MODEL_FLAT && config->train.trainer != CONFIG_TRAINER_FIXED)
+        MISTAKE(config, report, "train.trainer", "cannot train model.kind flat, fixed is wanted");
+}
+
+static void check_data(const struct config *config, struct config_report *report)
+{
+    const bool none = config->data.format == CONFIG_DATA_NONE;
+    if (config->data.part >= config->data.parts)
+        MISTAKE(config, report, "data.part",
+                "%llu is not under data.parts, a whole number from 0 to %llu is wanted",
+                (unsigned long long)config->data.part, (unsigned long long)config->data.parts - 1);
+    if (!none && !config->data.path[0])
+        MISTAKE(config, report, "data.path",
+                "is empty, the folder of the data is wanted for data.format idx");
+    if (none && config->data.evaluate_test_at_end)
+        MISTAKE(config, report, "data.evaluate_test_at_end",
+                "has no test samples to look at, data.format idx is wanted with it");
+    if (none && config->validation.source == CONFIG_VALIDATION_CENTRAL)
+        MISTAKE(config, report, "validation.source",
+                "central has no samples to use, data.format idx is wanted with it");
+    if (config->model.kind == CONFIG_MODEL_FLAT &&
+        config->validation.source == CONFIG_VALIDATION_CENTRAL)
+        MISTAKE(config, report, "validation.source",
+                "central cannot measure model.kind flat, none is wanted");
+}
+
+static void check_counts(const struct config *config, uint64_t nodes, struct config_report *report)
+{
+    const bool known = nodes > 0;
+    const uint64_t most = known ? nodes : config->limits.nodes_max;
+    const char *const what = known ? "the number of nodes" : "limits.nodes_max";
+    if (config->aggregation.min_updates > most)
+        MISTAKE(
+            config, report, "aggregation.min_updates", "%llu is over %s, at most %llu is wanted",
+            (unsigned long long)config->aggregation.min_updates, what, (unsigned long long)most);
+    if (config->aggregation.start_nodes > most)
+        MISTAKE(
+            config, report, "aggregation.start_nodes", "%llu is over %s, at most %llu is wanted",
+            (unsigned long long)config->aggregation.start_nodes, what, (unsigned long long)most);
+    if (known && nodes > config->limits.nodes_max)
+        MISTAKE(config, report, "limits.nodes_max",
+                "%llu is under the number of nodes, at least %llu is wanted",
+                (unsigned long long)config->limits.nodes_max, (unsigned long long)nodes);
+    if (config->limits.update_bytes_max > config->limits.blob_pool_bytes)
+        MISTAKE(config, report, "limits.update_bytes_max",
+                "%llu is over limits.blob_pool_bytes, at most %llu is wanted",
+                (unsigned long long)config->limits.update_bytes_max,
+                (unsigned long long)config->limits.blob_pool_bytes);
+}
+
+enum status config_check(const struct config *config, uint64_t nodes, struct config_report *report)
+{
+    const uint32_t before = report->count;
+    check_model(config, report);
+    check_data(config, report);
+    check_counts(config, nodes, report);
+    return report->count == before ? STATUS_OK : STATUS_INVAL;
+}
+
+enum status config_require(const struct config *config, const char *who, const char *const *paths,
+                           uint32_t count, struct config_report *report)
+{
+    const uint32_t before = report->count;
+    char wanted[CONFIG_WRONG_MAX];
+    for (uint32_t i = 0; i < count; i++) {
+        const uint32_t index = config_path_find(paths[i]);
+        CHECK(index != UINT32_MAX && config_keys[index].type == CONFIG_TYPE_TEXT);
+        const char *const value = config_member_const(&config_keys[index], config);
+        if (value[0])
+            continue;
+        config_value_wanted(&config_keys[index], wanted);
+        config_mistake(report, file_of(config), config->origin[index], paths[i],
+                       "is not given and %s needs it, %s is wanted", who, wanted);
+    }
+    return report->count == before ? STATUS_OK : STATUS_INVAL;
+}

@@ -1,0 +1,257 @@
+/*
+ * config_schema.c - the table of all configuration keys: type, default, range, meaning.
+ *
+ * To add a key: a member in struct config (config.h) and a row here, in its tree's block. Reading,
+ * --set, help, `config show` and docs/configuration.md follow from the row.
+ */
+#include "host/config_schema.h"
+
+#include "base/text.h"
+
+#include <string.h>
+
+#define MEMBER(t, n)                                                                               \
+    .tree = #t, .name = #n, .path = #t "." #n, .offset = offsetof(struct config, t.n),             \
+    .size = sizeof(((struct config *)nullptr)->t.n)
+/* A whole number from low to high. */
+#define U64(t, n, value, low, high, text)                                                          \
+    {                                                                                              \
+        MEMBER(t, n),                                                                              \
+        .type = CONFIG_TYPE_U64,                                                                   \
+        .default_value = (value),                                                                  \
+        .help = (text),                                                                            \
+        .min = (low),                                                                              \
+        .max = (high)}
+/* A number from low to high; F64_OVER: over low. */
+#define F64(t, n, value, low, high, text)                                                          \
+    {MEMBER(t, n),   .type = CONFIG_TYPE_F64, .default_value = (value),                            \
+     .help = (text), .f64_min = (low),        .f64_max = (high)}
+#define F64_OVER(t, n, value, low, high, text)                                                     \
+    {MEMBER(t, n),     .type = CONFIG_TYPE_F64, .default_value = (value), .help = (text),          \
+     .f64_min = (low), .f64_max = (high),       .min_open = true}
+#define BOOL(t, n, value, text)                                                                    \
+    {MEMBER(t, n), .type = CONFIG_TYPE_BOOL, .default_value = (value), .help = (text)}
+#define ENUM(t, n, value, list, text)                                                              \
+    {MEMBER(t, n), .type = CONFIG_TYPE_ENUM, .default_value = (value), .help = (text),             \
+     .names = (list)}
+/* A text; optional where its default is "". */
+#define TEXT(t, n, value, kind, text)                                                              \
+    {MEMBER(t, n),   .type = CONFIG_TYPE_TEXT,        .default_value = (value),                    \
+     .help = (text), .text_kind = CONFIG_TEXT_##kind, .optional = sizeof(value) == 1}
+#define LIST(t, n, value, low, high, text)                                                         \
+    {                                                                                              \
+        MEMBER(t, n),                                                                              \
+        .type = CONFIG_TYPE_LIST,                                                                  \
+        .default_value = (value),                                                                  \
+        .help = (text),                                                                            \
+        .min = (low),                                                                              \
+        .max = (high)}
+
+#define MIB (1024ULL * 1024)
+#define TIB (1024ULL * 1024 * MIB)
+
+static const char *const log_levels[] = {"error", "warn", "info", "debug", nullptr};
+static const char *const log_formats[] = {"text", "json", nullptr};
+static const char *const model_kinds[] = {"softmax", "mlp", "flat", nullptr};
+static const char *const data_formats[] = {"none", "idx", nullptr};
+static const char *const partitions[] = {"iid", "dirichlet", nullptr};
+static const char *const trainers[] = {"builtin", "fixed", nullptr};
+static const char *const late_updates[] = {"discard", nullptr};
+static const char *const rules[] = {"mean", nullptr};
+static const char *const optimisers[] = {"sgd", nullptr};
+static const char *const validation_sources[] = {"none", "central", nullptr};
+static const char *const tls_keys[] = {"p256", "ml-dsa-65", nullptr};
+
+const struct config_tree config_trees[] = {
+    {"job", "what is trained, and the seed of all that is drawn"},
+    {"server", "the coordinator's own address and folder"},
+    {"node", "a node's name, its coordinator, its folder"},
+    {"log", "what is logged, how, and where to"},
+    {"model", "the model that is trained"},
+    {"data", "the samples, and which of them a node holds"},
+    {"train", "how a node trains between two models"},
+    {"aggregation", "when a round has enough updates"},
+    {"robust", "how the updates of a round become one"},
+    {"convergence", "when the job is finished"},
+    {"optimiser", "how the aggregate moves the model"},
+    {"validation", "how the coordinator measures each new version"},
+    {"identity", "certificates and keys"},
+    {"limits", "bounds on what is taken from outside"},
+};
+const uint32_t config_tree_count = sizeof config_trees / sizeof config_trees[0];
+
+const struct config_key config_keys[] = {
+    TEXT(job, name, "job", NAME, "name of the job; part of its folder and of every message"),
+    U64(job, seed, "1", 0, UINT64_MAX,
+        "seed of the initial model, the data split and the order of samples"),
+
+    TEXT(server, listen, "127.0.0.1:7433", LISTEN,
+         "address the coordinator listens on; port 0 takes any free one"),
+    TEXT(server, state, "", PATH, "folder where the coordinator keeps its database and models"),
+
+    TEXT(node, name, "", NAME, "name of the node, the last part of its SPIFFE ID"),
+    TEXT(node, connect, "", CONNECT, "address of the coordinator"),
+    TEXT(node, state, "", PATH, "folder where the node keeps an update until it is counted"),
+
+    ENUM(log, level, "info", log_levels, "the least urgent events that are written"),
+    ENUM(log, format, "text", log_formats, "key=value lines or one JSON object a line"),
+    TEXT(log, file, "", PATH, "file that is appended to; empty is standard error"),
+
+    ENUM(model, kind, "softmax", model_kinds,
+         "softmax regression, multi-layer perceptron, or a flat vector without a meaning (tests)"),
+    U64(model, inputs, "0", 0, 1048576, "inputs of a sample; 0 takes them from the data"),
+    LIST(model, hidden, "[]", 1, 65536, "widths of the hidden layers of an mlp, first to last"),
+    U64(model, classes, "10", 2, 65536, "classes that are told apart"),
+    U64(model, parameters, "1000", 1, 1000000000, "parameters of a flat model"),
+
+    ENUM(data, format, "none", data_formats, "IDX files (as MNIST's), or no data"),
+    TEXT(data, path, "", PATH, "folder of the data files"),
+    ENUM(data, partition, "iid", partitions,
+         "how samples are split between the nodes: evenly, or by class with a Dirichlet draw"),
+    F64(data, alpha, "0.5", 0.001, 1000000,
+        "concentration of the Dirichlet split; smaller gives more unequal nodes"),
+    U64(data, parts, "1", 1, 1000000, "into how many parts the samples are split"),
+    U64(data, part, "0", 0, 999999, "which part this node holds, from 0"),
+    BOOL(data, evaluate_test_at_end, "false",
+         "whether the final model is measured on the test samples, which nothing else looks at"),
+
+    ENUM(train, trainer, "builtin", trainers,
+         "what a node learns with: built-in SGD, or a fixed answer (tests)"),
+    U64(train, local_epochs, "1", 1, 1000, "passes over the node's samples a round"),
+    U64(train, batch_size, "32", 1, 1000000, "samples a step"),
+    F64_OVER(train, learning_rate, "0.1", 0, 1000, "step size of local training"),
+    F64(train, momentum, "0", 0, 0.9999, "share of the last step that is taken again"),
+    F64(train, weight_decay, "0", 0, 1, "share of each weight taken off, times the rate, a step"),
+    F64(train, proximal_mu, "0", 0, 1000,
+        "pull towards the round's starting model (FedProx); 0 is none"),
+
+    F64_OVER(aggregation, k_threshold, "0.85", 0, 1,
+             "share of the selected nodes whose updates close a round"),
+    F64(aggregation, timeout_s, "60", 0.1, 86400, "seconds after which a round closes anyway"),
+    U64(aggregation, min_updates, "1", 1, 1000000,
+        "fewer updates than this at the timeout: the round is repeated"),
+    U64(aggregation, start_nodes, "1", 1, 1000000,
+        "nodes that must have joined before the first round"),
+    F64(aggregation, start_timeout_s, "60", 0.1, 86400,
+        "seconds to wait for start_nodes before giving up"),
+    ENUM(aggregation, late_updates, "discard", late_updates,
+         "what happens to an update that comes after its round closed"),
+
+    ENUM(robust, rule, "mean", rules, "how updates are combined; mean is weighted by samples"),
+
+    U64(convergence, max_rounds, "100", 1, 1000000000, "rounds after which the job ends"),
+
+    ENUM(optimiser, kind, "sgd", optimisers, "how the aggregate is applied to the model"),
+    F64_OVER(optimiser, learning_rate, "1.0", 0, 1000,
+             "share of the aggregate that is applied; 1 is FedAvg"),
+
+    ENUM(validation, source, "none", validation_sources,
+         "samples of the coordinator's own, or no validation"),
+    U64(validation, samples, "5000", 1, 1000000000,
+        "samples taken off the training data for validation, at most"),
+
+    TEXT(identity, trust_domain, "fedra.local", DOMAIN, "SPIFFE trust domain all peers must be of"),
+    TEXT(identity, directory, "", PATH, "folder with svid.pem, its key and the trust bundle"),
+    TEXT(identity, authority, "", CONNECT, "address of `fedra ca serve`; empty is none"),
+    ENUM(identity, tls_key, "p256", tls_keys,
+         "kind of the TLS key; envelopes are always ML-DSA-65"),
+    U64(identity, ttl_s, "86400", 60, 31536000,
+        "seconds a certificate issued by `fedra up` is valid"),
+
+    F64_OVER(limits, update_norm_max, "100.0", 0, 1000000, "largest L2 norm of an update"),
+    U64(limits, samples_max, "1000000", 1, 16777216,
+        "samples one update counts for at most, whatever it claims"),
+    U64(limits, nodes_max, "10000", 1, 1000000, "nodes that may be joined at once"),
+    U64(limits, blob_pool_bytes, "268435456", 4 * MIB, TIB,
+        "bytes of memory for models and updates in flight"),
+    U64(limits, message_bytes_max, "2097152", 2 * MIB, 64 * MIB, "bytes of one message"),
+    U64(limits, update_bytes_max, "134217728", 1024, TIB, "bytes of one update's payload"),
+    U64(limits, connections_max, "10240", 1, 1000000, "connections that may be open at once"),
+    U64(limits, rounds_repeat_max, "10", 0, 1000000,
+        "times one round may be repeated before the job is given up"),
+    F64(limits, heartbeat_s, "10", 0.1, 3600, "seconds between two heartbeats of a connection"),
+    U64(limits, models_keep, "0", 0, 1000000000, "versions of the model that are kept; 0 is all"),
+};
+const uint32_t config_key_count = sizeof config_keys / sizeof config_keys[0];
+
+static_assert(sizeof config_keys / sizeof config_keys[0] <= CONFIG_KEYS_MAX);
+static_assert(sizeof config_trees / sizeof config_trees[0] <= CONFIG_TREES_MAX);
+
+uint32_t config_key_find(const char *tree, const char *name)
+{
+    for (uint32_t i = 0; i < config_key_count; i++) {
+        if (!strcmp(config_keys[i].tree, tree) && !strcmp(config_keys[i].name, name))
+            return i;
+    }
+    return UINT32_MAX;
+}
+
+uint32_t config_path_find(const char *path)
+{
+    for (uint32_t i = 0; i < config_key_count; i++) {
+        if (!strcmp(config_keys[i].path, path))
+            return i;
+    }
+    return UINT32_MAX;
+}
+
+uint32_t config_tree_find(const char *name)
+{
+    for (uint32_t i = 0; i < config_tree_count; i++) {
+        if (!strcmp(config_trees[i].name, name))
+            return i;
+    }
+    return UINT32_MAX;
+}
+
+const char *config_key_path(uint32_t index)
+{
+    return index < config_key_count ? config_keys[index].path : nullptr;
+}
+
+/* How far name may be from what was meant, in edits: a third of its length, at least one. */
+static size_t distance_max(const char *name)
+{
+    const size_t length = strlen(name);
+    return length < 6 ? 1 + (length > 3) : length / 3;
+}
+
+static const char *nearest_tree(const char *name)
+{
+    const char *best = nullptr;
+    size_t best_distance = distance_max(name) + 1;
+    for (uint32_t i = 0; i < config_tree_count; i++) {
+        const size_t distance = text_distance(name, config_trees[i].name);
+        if (distance < best_distance) {
+            best_distance = distance;
+            best = config_trees[i].name;
+        }
+    }
+    return best;
+}
+
+const char *config_suggest(const char *tree, const char *name)
+{
+    const char *best = nullptr;
+    size_t best_distance = distance_max(name) + 1;
+    for (uint32_t i = 0; tree && i < config_key_count; i++) {
+        if (strcmp(config_keys[i].tree, tree) != 0)
+            continue;
+        const size_t distance = text_distance(name, config_keys[i].name);
+        if (distance < best_distance) {
+            best_distance = distance;
+            best = config_keys[i].path;
+        }
+    }
+    if (!tree)
+        best = nearest_tree(name);
+    for (uint32_t i = 0; !best && i < config_key_count; i++) { /* the right key, elsewhere */
+        if (!strcmp(name, config_keys[i].name))
+            best = config_keys[i].path;
+    }
+    for (uint32_t i = 0; !best && tree && strlen(name) >= 4 && i < config_key_count; i++) {
+        if (!strcmp(config_keys[i].tree, tree) && strstr(config_keys[i].name, name))
+            best = config_keys[i].path;
+    }
+    return best;
+}

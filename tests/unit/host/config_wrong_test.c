@@ -1,0 +1,327 @@
+/*
+ * config_wrong_test.c - each way a configuration can be wrong, and the exact words that say so.
+ *
+ * Goal: nobody has to guess. Method: a table of files and the message that a reader of the
+ * documentation would expect, one or more for every key.
+ */
+#include "testing.h"
+
+#include "host/config.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define F "f.yaml:"
+
+struct wrong_case {
+    const char *yaml; /* follows "schema: 1\n", so its first line is line 2 */
+    const char *message;
+};
+
+/* A mistake in one key: tree, key, value, message after "f.yaml:3: tree.key: ". */
+#define KEY(tree, key, value, message)                                                             \
+    {#tree ":\n  " #key ": " value "\n", F "3: " #tree "." #key ": " message "\n"}
+#define RANGE(tree, key, value, wanted)                                                            \
+    KEY(tree, key, value, value " is out of range, " wanted " is wanted")
+#define UNKNOWN(tree, key, value, wanted)                                                          \
+    KEY(tree, key, value, value " is unknown, " wanted " is wanted")
+#define WHOLE(low, high) "a whole number from " #low " to " #high
+
+static const struct wrong_case key_cases[] = {
+    KEY(job, name, "Big Job",
+        "Big Job is not usable, a name of 1 to 63 of a-z, 0-9 and - is wanted"),
+    KEY(job, name, "\"\"", "is empty, a name of 1 to 63 of a-z, 0-9 and - is wanted"),
+    RANGE(job, seed, "18446744073709551616", WHOLE(0, 18446744073709551615)),
+    KEY(job, seed, "-1",
+        "-1 is not a whole decimal number, " WHOLE(0, 18446744073709551615) " is wanted"),
+    KEY(server, listen, "localhost",
+        "localhost is not usable, host:port with a port from 0 to 65535 is wanted"),
+    KEY(server, listen, "h:65536",
+        "h:65536 is not usable, host:port with a port from 0 to 65535 is wanted"),
+    KEY(server, state, "\"a\\nb\"",
+        "a\\x0ab has a control character, a path of at most 1023 bytes is wanted"),
+    KEY(node, name, "n_1", "n_1 is not usable, a name of 1 to 63 of a-z, 0-9 and - is wanted"),
+    KEY(node, connect, "h:0", "h:0 is not usable, host:port with a port from 1 to 65535 is wanted"),
+    KEY(node, state, "~", "has no value, a path of at most 1023 bytes is wanted"),
+    UNKNOWN(log, level, "loud", "one of error, warn, info, debug"),
+    UNKNOWN(log, format, "xml", "one of text, json"),
+    KEY(log, file, "[a]", "is a list, a path of at most 1023 bytes is wanted"),
+    UNKNOWN(model, kind, "cnn", "one of softmax, mlp, flat"),
+    RANGE(model, inputs, "1048577", WHOLE(0, 1048576)),
+    KEY(model, hidden, "128",
+        "is not a list, a list of at most 8 whole numbers from 1 to 65536, as [128, 64] is wanted"),
+    KEY(model, hidden, "[0]",
+        "0 is out of range, a list of at most 8 whole numbers from 1 to 65536, as [128, 64] is "
+        "wanted"),
+    KEY(model, hidden, "[1, 2, 3, 4, 5, 6, 7, 8, 9]",
+        "9 is one too many, a list of at most 8 whole numbers from 1 to 65536, as [128, 64] is "
+        "wanted"),
+    KEY(model, hidden, "[[1]]", "a list or section in a list, whole numbers are wanted"),
+    RANGE(model, classes, "1", WHOLE(2, 65536)),
+    RANGE(model, parameters, "0", WHOLE(1, 1000000000)),
+    UNKNOWN(data, format, "csv", "one of none, idx"),
+    KEY(data, path, "", "has no value, a path of at most 1023 bytes is wanted"),
+    UNKNOWN(data, partition, "random", "one of iid, dirichlet"),
+    RANGE(data, alpha, "0", "a number from 0.001 to 1000000"),
+    KEY(data, alpha, ".nan",
+        ".nan is not a decimal number, a number from 0.001 to 1000000 is wanted"),
+    RANGE(data, parts, "0", WHOLE(1, 1000000)),
+    RANGE(data, part, "1000000", WHOLE(0, 999999)),
+    KEY(data, evaluate_test_at_end, "yes", "yes is neither, true or false is wanted"),
+    KEY(data, evaluate_test_at_end, "\"true\"",
+        "true is a text in quotes, true or false is wanted"),
+    UNKNOWN(train, trainer, "magic", "one of builtin, fixed"),
+    RANGE(train, local_epochs, "1001", WHOLE(1, 1000)),
+    KEY(train, local_epochs, "1.5",
+        "1.5 is not a whole decimal number, " WHOLE(1, 1000) " is wanted"),
+    KEY(train, local_epochs, "\"1\"", "1 is a text in quotes, " WHOLE(1, 1000) " is wanted"),
+    KEY(train, batch_size, "0x20",
+        "0x20 is not a whole decimal number, " WHOLE(1, 1000000) " is wanted"),
+    KEY(train, batch_size, "032",
+        "032 is not a whole decimal number, " WHOLE(1, 1000000) " is wanted"),
+    RANGE(train, learning_rate, "0", "a number over 0 up to 1000"),
+    RANGE(train, learning_rate, "1e999", "a number over 0 up to 1000"),
+    RANGE(train, momentum, "1", "a number from 0 to 0.9999"),
+    RANGE(train, weight_decay, "-0.1", "a number from 0 to 1"),
+    KEY(train, proximal_mu, ".inf",
+        ".inf is not a decimal number, a number from 0 to 1000 is wanted"),
+    RANGE(aggregation, k_threshold, "1.01", "a number over 0 up to 1"),
+    RANGE(aggregation, k_threshold, "0", "a number over 0 up to 1"),
+    RANGE(aggregation, timeout_s, "0.05", "a number from 0.1 to 86400"),
+    KEY(aggregation, timeout_s, "60s",
+        "60s is not a decimal number, a number from 0.1 to 86400 is wanted"),
+    RANGE(aggregation, min_updates, "0", WHOLE(1, 1000000)),
+    RANGE(aggregation, start_nodes, "1000001", WHOLE(1, 1000000)),
+    RANGE(aggregation, start_timeout_s, "86401", "a number from 0.1 to 86400"),
+    UNKNOWN(aggregation, late_updates, "momentum", "discard"),
+    UNKNOWN(robust, rule, "median", "mean"),
+    RANGE(convergence, max_rounds, "0", WHOLE(1, 1000000000)),
+    UNKNOWN(optimiser, kind, "adam", "sgd"),
+    RANGE(optimiser, learning_rate, "1001", "a number over 0 up to 1000"),
+    UNKNOWN(validation, source, "nodes", "one of none, central"),
+    RANGE(validation, samples, "0", WHOLE(1, 1000000000)),
+    KEY(identity, trust_domain, ".local",
+        ".local is not usable, a name of 1 to 255 of a-z, 0-9, . and - is wanted"),
+    KEY(identity, directory, "{}", "is a section, a path of at most 1023 bytes is wanted"),
+    KEY(identity, authority, "\":1\"",
+        ":1 is not usable, host:port with a port from 1 to 65535 is wanted"),
+    UNKNOWN(identity, tls_key, "rsa", "one of p256, ml-dsa-65"),
+    RANGE(identity, ttl_s, "59", WHOLE(60, 31536000)),
+    RANGE(limits, update_norm_max, "0", "a number over 0 up to 1000000"),
+    RANGE(limits, samples_max, "16777217", WHOLE(1, 16777216)),
+    RANGE(limits, nodes_max, "0", WHOLE(1, 1000000)),
+    RANGE(limits, blob_pool_bytes, "1", WHOLE(4194304, 1099511627776)),
+    RANGE(limits, message_bytes_max, "1048576", WHOLE(2097152, 67108864)),
+    RANGE(limits, update_bytes_max, "0", WHOLE(1024, 1099511627776)),
+    RANGE(limits, connections_max, "0", WHOLE(1, 1000000)),
+    RANGE(limits, rounds_repeat_max, "1000001", WHOLE(0, 1000000)),
+    RANGE(limits, heartbeat_s, "0", "a number from 0.1 to 3600"),
+    RANGE(limits, models_keep, "1000000001", WHOLE(0, 1000000000)),
+};
+
+static const struct wrong_case shape_cases[] = {
+    {"trian:\n  a: 1\n", F "2: trian: unknown key, did you mean train?\n"},
+    {"learning_rate: 1\n", F "2: learning_rate: unknown key, did you mean train.learning_rate?\n"},
+    {"zzzzzzzz: 1\n", F "2: zzzzzzzz: unknown key, `fedra config keys` lists those there are\n"},
+    {"train:\n  epochs: 1\n", F "3: train.epochs: unknown key, did you mean train.local_epochs?\n"},
+    {"train:\n  lerning_rate: 1\n",
+     F "3: train.lerning_rate: unknown key, did you mean train.learning_rate?\n"},
+    {"train:\n  k_threshold: 1\n",
+     F "3: train.k_threshold: unknown key, did you mean aggregation.k_threshold?\n"},
+    {"train:\n  qqq: {a: [1, {b: 2}]}\n",
+     F "3: train.qqq: unknown key, `fedra config keys train` lists those there are\n"},
+    {"job:\n  seed: 1\n  seed: 2\n", F "4: job.seed: given twice, first in line 3\n"},
+    {"job:\n  seed: 1\njob:\n  seed: 2\n", F "4: job: given twice, first in line 2\n"},
+    {"schema: 1\n", F "2: schema: given twice, first in line 1\n"},
+    {"model: mlp\n", F "2: model: is a section, its keys are wanted below it, indented\n"},
+    {"model:\n", F "2: model: is a section, its keys are wanted below it, indented\n"},
+    {"model: [a]\n", F "2: model: is a section, its keys are wanted below it, indented\n"},
+    {"job:\n  seed: {a: 1}\n", F "3: job.seed: is a section, a whole number from 0 to "
+                                 "18446744073709551615 is wanted\n"},
+    {"job:\n\tseed: 1\n", F "3: a tab, spaces are wanted\n"},
+    {"job:\n  seed: &a 1\n", F "3: job.seed: an anchor (&), write the value without it\n"},
+    {"job: &a\n  seed: 1\n", F "2: job: an anchor (&), write the value without it\n"},
+    {"job:\n  seed: *a\n", F "3: job.seed: an alias (*), write the value out\n"},
+    {"job:\n  seed: !!int 1\n", F "3: job.seed: a tag (!), write the value without it\n"},
+    {"job:\n  [a]: 1\n", F "3: job: a key that is not a word\n"},
+    {"---\nschema: 1\n", F "2: a second document, only one is allowed\n"},
+    {"job:\n  seed: 1\n name: x\n",
+     F "4: not YAML: while parsing a block mapping, did not find expected key\n"},
+    {"job:\n  name: \"x\n", F "4: not YAML: while scanning a quoted scalar, found unexpected end "
+                              "of stream\n"},
+    {"job:\n  name: \xff\n", F "3: not UTF-8 text, a YAML file in UTF-8 is wanted\n"},
+    {"zz: [[[[[[[[[[1]]]]]]]]]]\n",
+     F "2: zz: unknown key, `fedra config keys` lists those there are\n" F
+       "2: nested too deep, keys are two levels deep\n"},
+    {"data:\n  part: 3\n  parts: 3\n", F "3: data.part: 3 is not under data.parts, a whole number "
+                                         "from 0 to 2 is wanted\n"},
+    {"model:\n  hidden: [1]\n", F "3: model.hidden: is only for model.kind mlp, [] is wanted\n"},
+    {"model:\n  kind: mlp\n",
+     F " model.hidden: is empty, an mlp wants at least one width, as [128]\n"},
+    {"model:\n  kind: flat\n", F " train.trainer: cannot train model.kind flat, fixed is wanted\n"},
+    {"data:\n  format: idx\n",
+     F " data.path: is empty, the folder of the data is wanted for data.format idx\n"},
+    {"data:\n  evaluate_test_at_end: true\n",
+     F "3: data.evaluate_test_at_end: has no test samples to look at, data.format idx is wanted "
+       "with it\n"},
+    {"validation:\n  source: central\n",
+     F "3: validation.source: central has no samples to use, data.format idx is wanted with it\n"},
+    {"limits:\n  nodes_max: 5\naggregation:\n  min_updates: 6\n  start_nodes: 7\n",
+     F "5: aggregation.min_updates: 6 is over limits.nodes_max, at most 5 is wanted\n" F
+       "6: aggregation.start_nodes: 7 is over limits.nodes_max, at most 5 is wanted\n"},
+    {"limits:\n  update_bytes_max: 268435457\n",
+     F "3: limits.update_bytes_max: 268435457 is over limits.blob_pool_bytes, at most 268435456 is "
+       "wanted\n"},
+    {"job:\n  name: X\ntrain:\n  momentum: 1\nbogusbogus: 1\n",
+     F "3: job.name: X is not usable, a name of 1 to 63 of a-z, 0-9 and - is wanted\n" F
+       "5: train.momentum: 1 is out of range, a number from 0 to 0.9999 is wanted\n" F
+       "6: bogusbogus: unknown key, `fedra config keys` lists those there are\n"},
+};
+
+/* Reads yaml, which must be wrong, and compares the whole report. */
+static void expect_report(const char *yaml, size_t size, const char *const *sets, uint32_t count,
+                          const char *message)
+{
+    static struct config config;
+    struct config_report report;
+    config_report_init(&report);
+    memset(&config, 0x5a, sizeof config);
+    assert_int_equal(config_parse("f.yaml", yaml, size, sets, count, &report, &config),
+                     STATUS_INVAL);
+    assert_int_equal(((const unsigned char *)&config)[0], 0x5a); /* untouched */
+    assert_int_equal(bytes_append(&report.text, "", 1), STATUS_OK);
+    assert_string_equal((const char *)report.text.data, message);
+    config_report_deinit(&report);
+}
+
+static void expect_cases(const struct wrong_case *cases, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        char yaml[1024];
+        const int size = snprintf(yaml, sizeof yaml, "schema: 1\n%s", cases[i].yaml);
+        expect_report(yaml, (size_t)size, nullptr, 0, cases[i].message);
+    }
+}
+
+static void wrong_value_of_each_key_is_named(void **state)
+{
+    expect_cases(key_cases, sizeof key_cases / sizeof key_cases[0]);
+}
+
+static void every_key_has_a_wrong_value_in_the_table(void **state)
+{
+    for (uint32_t k = 0; config_key_path(k); k++) {
+        char needle[80];
+        bool found = false;
+        snprintf(needle, sizeof needle, " %s: ", config_key_path(k));
+        for (size_t i = 0; i < sizeof key_cases / sizeof key_cases[0]; i++)
+            found = found || strstr(key_cases[i].message, needle);
+        if (!found)
+            fail_msg("no wrong value of %s is tested", config_key_path(k));
+    }
+}
+
+static void wrong_shape_is_named(void **state)
+{
+    expect_cases(shape_cases, sizeof shape_cases / sizeof shape_cases[0]);
+}
+
+static void schema_must_be_there_first_and_known(void **state)
+{
+    const struct wrong_case cases[] = {
+        {"", F "1: is empty, \"schema: 1\" and sections are wanted\n"},
+        {"# nothing\n", F "1: is empty, \"schema: 1\" and sections are wanted\n"},
+        {"just text\n", F "1: holds no sections, \"schema: 1\" and sections are wanted\n"},
+        {"- a\n", F "1: holds no sections, \"schema: 1\" and sections are wanted\n"},
+        {"job:\n  seed: 1\n",
+         F "1: schema: is missing, \"schema: 1\" is wanted as the first line\n"},
+        {"job:\n  seed: 1\nschema: 1\n",
+         F "3: schema: is not the first key, it is wanted before all others\n"},
+        {"schema: 2\n", F "1: schema: is not one this fedra reads, \"schema: 1\" is wanted\n"},
+        {"schema: \"1\"\n", F "1: schema: is not one this fedra reads, \"schema: 1\" is wanted\n"},
+        {"schema: [1]\n", F "1: schema: is not one this fedra reads, \"schema: 1\" is wanted\n"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        expect_report(cases[i].yaml, strlen(cases[i].yaml), nullptr, 0, cases[i].message);
+}
+
+static void wrong_set_is_named_by_its_number(void **state)
+{
+    const char *const sets[] = {
+        "job.seed=7", "aggregation.k_threshold=2", "trian.momentum=0",   "train",
+        "train=1",    "train.lerning_rate=1",      "model.hidden=[1,x]", "log.file=\xff",
+    };
+    expect_report(
+        "schema: 1\n", 10, sets, sizeof sets / sizeof sets[0],
+        "--set 2: aggregation.k_threshold: 2 is out of range, a number over 0 up to 1 is wanted\n"
+        "--set 3: trian: unknown key, did you mean train?\n"
+        "--set 4: train: has no =, key.path=value is wanted\n"
+        "--set 5: train: is a section, one of its keys is wanted\n"
+        "--set 6: train.lerning_rate: unknown key, did you mean train.learning_rate?\n"
+        "--set 7: model.hidden: x is not a whole decimal number, a list of at most 8 whole numbers "
+        "from 1 to 65536, as [128, 64] is wanted\n"
+        "--set 8: log.file: \\xff is not UTF-8, a path of at most 1023 bytes is wanted\n");
+}
+
+static void set_takes_part_in_checks_of_several_keys(void **state)
+{
+    const char *const sets[] = {"data.part=4"};
+    expect_report("schema: 1\n", 10, sets, 1,
+                  "--set 1: data.part: 4 is not under data.parts, a whole number from 0 to 0 is "
+                  "wanted\n");
+}
+
+static void file_over_a_mebibyte_is_refused(void **state)
+{
+    const size_t size = CONFIG_FILE_BYTES_MAX + 1;
+    char *const yaml = malloc(size);
+    memset(yaml, '#', size);
+    expect_report(yaml, size, nullptr, 0, F " is over 1048576 bytes, that is no configuration\n");
+    free(yaml);
+}
+
+static void reading_stops_after_a_hundred_mistakes(void **state)
+{
+    static struct config config;
+    struct config_report report;
+    char yaml[4096] = "schema: 1\n";
+    size_t used = strlen(yaml);
+    for (int i = 0; i < 300; i++)
+        used += (size_t)snprintf(yaml + used, sizeof yaml - used, "q%d: 1\n", i);
+    config_report_init(&report);
+    assert_int_equal(config_parse("f", yaml, used, nullptr, 0, &report, &config), STATUS_INVAL);
+    assert_int_equal(report.count, 100);
+    size_t lines = 0;
+    for (size_t i = 0; i < report.text.size; i++)
+        lines += report.text.data[i] == '\n';
+    assert_int_equal(lines, 101);
+    config_report_deinit(&report);
+}
+
+static void missing_file_is_an_io_error_with_its_name(void **state)
+{
+    static struct config config;
+    struct config_report report;
+    config_report_init(&report);
+    assert_int_equal(config_load("/nonexistent/f.yaml", nullptr, 0, &report, &config), STATUS_IO);
+    assert_int_equal(bytes_append(&report.text, "", 1), STATUS_OK);
+    assert_string_equal((const char *)report.text.data,
+                        "/nonexistent/f.yaml: cannot be opened: No such file or directory\n");
+    config_report_deinit(&report);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(wrong_value_of_each_key_is_named),
+        cmocka_unit_test(every_key_has_a_wrong_value_in_the_table),
+        cmocka_unit_test(wrong_shape_is_named),
+        cmocka_unit_test(schema_must_be_there_first_and_known),
+        cmocka_unit_test(wrong_set_is_named_by_its_number),
+        cmocka_unit_test(set_takes_part_in_checks_of_several_keys),
+        cmocka_unit_test(file_over_a_mebibyte_is_refused),
+        cmocka_unit_test(reading_stops_after_a_hundred_mistakes),
+        cmocka_unit_test(missing_file_is_an_io_error_with_its_name),
+    };
+    return cmocka_run_group_tests(tests, nullptr, nullptr);
+}
