@@ -65,6 +65,7 @@ struct record_accepted {
     struct slice header_bytes;
     struct slice signature;
     uint32_t weight;
+    uint32_t order; /* of arrival, from 1, where the rule depends on it; else 0 */
     struct digest key_id;
 };
 
@@ -90,8 +91,8 @@ struct record_iter {
  * Appends the serialised record; equal arguments give equal bytes.
  *
  * head      accepted_count is the length of accepted.
- * accepted  rising by the bytes of the SPIFFE id in the header, each id once: aborts otherwise, as
- *           it does for a header that cannot be decoded or parameters that are not sorted.
+ * accepted  updates of the record's job, rising by (bytes of the SPIFFE id, sequence) of their
+ *           headers: aborts otherwise, as it does for parameters that are not sorted.
  *
  * INVAL for a head that record_decode would refuse, LIMIT and NO_MEMORY from out; nothing is
  * appended then.
@@ -101,7 +102,8 @@ struct record_iter {
                                         struct error *err);
 
 /*
- * Reads a record and walks its accepted set once: counted, sorted, key ids as in the headers.
+ * Reads a record and walks its accepted set once: counted, sorted, updates of
+ * the same job, key ids as in the headers.
  * Signatures of the accepted updates are for the caller to verify. input must outlive ret_record.
  * CORRUPT with what was wrong in err, VERSION, NO_MEMORY.
  */
