@@ -40,6 +40,13 @@ static const struct wrong_case key_cases[] = {
         "h:65536 is not usable, host:port with a port from 0 to 65535 is wanted"),
     KEY(server, state, "\"a\\nb\"",
         "a\\x0ab has a control character, a path of at most 1023 bytes is wanted"),
+    /* YAML takes these for line breaks or a byte order mark: written out they are lost. */
+    KEY(server, state, "\"a\\x85\"",
+        "a\\xc2\\x85 has a control character, a path of at most 1023 bytes is wanted"),
+    KEY(server, state, "\"a\\u2028\"",
+        "a\\xe2\\x80\\xa8 has a control character, a path of at most 1023 bytes is wanted"),
+    KEY(server, state, "\"a\\ufeff\"",
+        "a\\xef\\xbb\\xbf has a control character, a path of at most 1023 bytes is wanted"),
     KEY(node, name, "n_1", "n_1 is not usable, a name of 1 to 63 of a-z, 0-9 and - is wanted"),
     KEY(node, connect, "h:0", "h:0 is not usable, host:port with a port from 1 to 65535 is wanted"),
     KEY(node, state, "~", "has no value, a path of at most 1023 bytes is wanted"),
