@@ -83,6 +83,21 @@ uint32_t model_spec_tensors(const struct model_spec *spec)
     return spec->kind == MODEL_FLAT ? 1 : 2 * model_spec_layers(spec);
 }
 
+/*
+ * The layer whose name follows in the order of bytes: 0, 1, 10, 11, ..., 19, 2, 20, ... of those
+ * under layers. layer is not the last one.
+ */
+static uint32_t layer_following(uint32_t layer, uint32_t layers)
+{
+    if (layer == 0)
+        return 1;
+    if (layer * 10 < layers)
+        return layer * 10;
+    while (layer % 10 == 9 || layer + 1 >= layers)
+        layer /= 10;
+    return layer + 1;
+}
+
 void model_spec_tensor(const struct model_spec *spec, uint32_t index,
                        struct model_tensor *ret_tensor)
 {
@@ -95,19 +110,57 @@ void model_spec_tensor(const struct model_spec *spec, uint32_t index,
         *ret_tensor = tensor;
         return;
     }
-    const uint32_t layer = index / 2;
-    const bool is_bias = index % 2 == 1;
-    for (uint32_t i = 0; i < layer; i++)
-        tensor.offset += model_spec_width(spec, i + 1) * (model_spec_width(spec, i) + 1);
+    uint32_t layer = 0;
+    for (uint32_t i = 0; i < index / 2; i++) {
+        tensor.offset += model_spec_width(spec, layer + 1) * (model_spec_width(spec, layer) + 1);
+        layer = layer_following(layer, model_spec_layers(spec));
+    }
+    const bool is_weight = index % 2 == 1;
     const uint32_t in = model_spec_width(spec, layer);
     const uint32_t out = model_spec_width(spec, layer + 1);
-    snprintf(tensor.name, sizeof(tensor.name), "layer%u.%s", layer, is_bias ? "bias" : "weight");
-    tensor.rank = is_bias ? 1 : 2;
+    snprintf(tensor.name, sizeof(tensor.name), "layer%u.%s", layer, is_weight ? "weight" : "bias");
+    tensor.layer = layer;
+    tensor.rank = is_weight ? 2 : 1;
     tensor.shape[0] = out;
-    tensor.shape[1] = is_bias ? 0 : in;
-    tensor.offset += is_bias ? in * out : 0;
-    tensor.count = is_bias ? out : in * out;
+    tensor.shape[1] = is_weight ? in : 0;
+    tensor.offset += is_weight ? out : 0;
+    tensor.count = is_weight ? in * out : out;
     *ret_tensor = tensor;
+}
+
+void model_spec_layer(const struct model_spec *spec, uint32_t layer,
+                      struct model_tensor *ret_weight, struct model_tensor *ret_bias)
+{
+    CHECK(layer < model_spec_layers(spec));
+    for (uint32_t i = 0; i < model_spec_tensors(spec); i += 2) {
+        model_spec_tensor(spec, i, ret_bias);
+        if (ret_bias->layer == layer) {
+            model_spec_tensor(spec, i + 1, ret_weight);
+            return;
+        }
+    }
+}
+
+enum status model_spec_layout(const struct model_spec *spec, struct layout **ret_layout,
+                              struct error *err)
+{
+    struct layout_builder *builder = nullptr;
+    enum status status = layout_builder_create(&builder);
+    if (status != STATUS_OK)
+        return error_set(err, status, "no memory for a layout");
+    for (uint32_t i = 0; i < model_spec_tensors(spec); i++) {
+        struct model_tensor tensor;
+        model_spec_tensor(spec, i, &tensor);
+        const uint64_t shape[2] = {tensor.shape[0], tensor.shape[1]};
+        status = layout_builder_add(builder, tensor.name, strlen(tensor.name), DTYPE_F32,
+                                    tensor.rank, shape, err);
+        if (status != STATUS_OK)
+            goto out;
+    }
+    status = layout_builder_finish(builder, ret_layout, err);
+out:
+    layout_builder_destroy(builder);
+    return status;
 }
 
 void model_spec_initial(const struct model_spec *spec, uint64_t seed, float *ret_parameters)
@@ -116,7 +169,8 @@ void model_spec_initial(const struct model_spec *spec, uint64_t seed, float *ret
     const uint32_t layers = model_spec_layers(spec);
     for (uint32_t layer = 0; layer < layers; layer++) {
         struct model_tensor weight;
-        model_spec_tensor(spec, 2 * layer, &weight);
+        struct model_tensor bias;
+        model_spec_layer(spec, layer, &weight, &bias);
         const double in = weight.shape[1];
         const double out = weight.shape[0];
         const double bound = sqrt(6 / (layer + 1 < layers ? in : in + out));

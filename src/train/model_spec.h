@@ -1,13 +1,15 @@
 /*
  * model_spec.h - the built-in models: what tensors they have, and their first parameters.
  *
- * All parameters of a model are one flat f32 array: the tensors one after the other in the order of
- * model_spec_tensor. Names and shapes are PyTorch's for linear layers: y = x * weight^T + bias.
- * Not here: computing with them (network.h).
+ * All parameters of a model are one flat f32 array: the tensors one after the other, ascending by
+ * the bytes of their names, as in tensor/layout.h (so layer0.bias comes before layer0.weight).
+ * Names and shapes are PyTorch's for linear layers: y = x * weight^T + bias. Not here: computing
+ * with them (network.h).
  */
 #pragma once
 
 #include "base/status.h"
+#include "tensor/layout.h"
 
 #include <stdint.h>
 
@@ -36,7 +38,8 @@ struct model_spec {
 /* One tensor: "layer0.weight" [out, in], "layer0.bias" [out], ...; of a flat model "vector" [n]. */
 struct model_tensor {
     char name[MODEL_NAME_MAX];
-    uint32_t rank; /* 1 or 2 */
+    uint32_t layer; /* its number; 0 for a flat model */
+    uint32_t rank;  /* 1 or 2 */
     uint32_t shape[2];
     uint32_t offset; /* in elements from the start of the flat array */
     uint32_t count;  /* elements */
@@ -59,9 +62,17 @@ uint32_t model_spec_parameters(const struct model_spec *spec);
 /* How many tensors there are. */
 uint32_t model_spec_tensors(const struct model_spec *spec);
 
-/* The tensor `index`, under model_spec_tensors. Cannot fail. */
+/* The tensor `index`, under model_spec_tensors, in the order of the flat array. Cannot fail. */
 void model_spec_tensor(const struct model_spec *spec, uint32_t index,
                        struct model_tensor *ret_tensor);
+
+/* The two tensors of a layer under model_spec_layers. */
+void model_spec_layer(const struct model_spec *spec, uint32_t layer,
+                      struct model_tensor *ret_weight, struct model_tensor *ret_bias);
+
+/* The layout of the flat array, all F32; the caller destroys it. NO_MEMORY. */
+[[nodiscard]] enum status model_spec_layout(const struct model_spec *spec,
+                                            struct layout **ret_layout, struct error *err);
 
 /*
  * The first parameters, from a seed: the same bits on every machine (uniform draws and a correctly

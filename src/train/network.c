@@ -61,8 +61,7 @@ enum status network_create(const struct model_spec *spec, uint32_t batch_max,
     for (uint32_t i = 0; i < network->layers; i++) {
         struct model_tensor weight;
         struct model_tensor bias;
-        model_spec_tensor(spec, 2 * i, &weight);
-        model_spec_tensor(spec, 2 * i + 1, &bias);
+        model_spec_layer(spec, i, &weight, &bias);
         network->layer[i] =
             (struct layer){weight.shape[1], weight.shape[0], weight.offset, bias.offset};
     }

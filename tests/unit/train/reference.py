@@ -117,6 +117,8 @@ def train(widths, samples, seed, node, round_number, epochs, batch, rate, moment
 
 
 def array(name, tensors):
+    # The flat order is by name: layer0.bias, layer0.weight, layer1.bias, ...
+    tensors = [tensors[i ^ 1] for i in range(len(tensors))]
     values = np.concatenate([t.ravel() for t in tensors])
     lines = [f"static const double {name}[{len(values)}] = {{"]
     for i in range(0, len(values), 4):

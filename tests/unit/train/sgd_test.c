@@ -141,8 +141,8 @@ static void softmax_reaches_the_known_optimum_of_a_convex_problem(void **state)
         STATUS_OK);
     for (uint32_t i = 0; i < 6; i++)
         trained[i] = start[i] - trained[i];
-    assert_double_equal(trained[3] - trained[4], log(5.0 / 3), 1e-4);
-    assert_double_equal(trained[4] - trained[5], log(3.0 / 2), 1e-4);
+    assert_double_equal(trained[0] - trained[1], log(5.0 / 3), 1e-4);
+    assert_double_equal(trained[1] - trained[2], log(3.0 / 2), 1e-4);
     struct evaluation evaluation = {0};
     assert_int_equal(evaluate_model(&spec, trained, &data, &evaluation, nullptr), STATUS_OK);
     assert_double_equal(evaluation.loss, -0.5 * log(0.5) - 0.3 * log(0.3) - 0.2 * log(0.2), 1e-6);
@@ -162,7 +162,7 @@ static void evaluation_adds_up_over_batches(void **state)
     const struct dataset data = {many, answers, 600, 1, 1, 1};
     const struct model_spec spec = {.kind = MODEL_SOFTMAX, .inputs = 1, .classes = 2};
     /* outputs (0, 2 * x): x = 1 says class 1, x = 0 is a tie, which the lowest class wins. */
-    const float parameters[4] = {0, 2, 0, 0};
+    const float parameters[4] = {0, 0, 0, 2}; /* biases, weights */
     struct evaluation evaluation = {0};
     assert_int_equal(evaluate_model(&spec, parameters, &data, &evaluation, nullptr), STATUS_OK);
     assert_double_equal(evaluation.accuracy, 500.0 / 600, 1e-15);
