@@ -12,6 +12,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum {
@@ -185,12 +186,14 @@ enum status safetensors_write_file(const char *path, const struct layout *layout
         status = error_set_errno(err, STATUS_IO, errno, "%s", path);
         goto out;
     }
+    struct stat stat = {0};
+    const bool is_regular = fstat(fd, &stat) == 0 && S_ISREG(stat.st_mode); /* never a device */
     status = write_all(fd, header.data, header.size, path, err);
     if (status == STATUS_OK)
         status = write_all(fd, data, layout->bytes, path, err);
     if (close(fd) != 0 && status == STATUS_OK)
         status = error_set_errno(err, STATUS_IO, errno, "%s", path);
-    if (status != STATUS_OK)
+    if (status != STATUS_OK && is_regular)
         unlink(path);
 out:
     bytes_deinit(&header);
