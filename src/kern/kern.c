@@ -1,0 +1,69 @@
+/*
+ * kern.c - chooses the kernels once, by what the processor has and FEDRA_CPU allows.
+ */
+#include "kern/kern.h"
+
+#include "base/text.h"
+#include "kern/kern_tables.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+static _Atomic(const struct kern *) chosen;
+
+const struct kern *kern_find(enum kern_isa isa)
+{
+    switch (isa) {
+    case KERN_REF:
+        return &kern_ref;
+    case KERN_AVX2:
+#if FEDRA_KERN_X86
+        if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+            return &kern_avx2;
+#endif
+        return nullptr;
+    case KERN_AVX512:
+    case KERN_ISA_COUNT:
+        return nullptr;
+    }
+    return nullptr;
+}
+
+static const struct kern *best_up_to(int isa)
+{
+    const struct kern *found = nullptr;
+    for (; found == nullptr && isa >= 0; isa--)
+        found = kern_find((enum kern_isa)isa);
+    return found;
+}
+
+enum status kern_init(struct error *err)
+{
+    static const char *const names[KERN_ISA_COUNT] = {"ref", "avx2", "avx512"};
+    const char *const cap = getenv("FEDRA_CPU");
+    int isa = cap == nullptr ? KERN_ISA_COUNT - 1 : -1;
+    for (int i = 0; cap != nullptr && i < KERN_ISA_COUNT; i++) {
+        if (strcmp(cap, names[i]) == 0)
+            isa = i;
+    }
+    if (isa < 0) {
+        char shown[64];
+        text_escape(cap, strlen(cap), shown, sizeof(shown));
+        atomic_store(&chosen, &kern_ref);
+        return error_set(err, STATUS_INVAL, "FEDRA_CPU is %s; it may be ref, avx2 or avx512",
+                         shown);
+    }
+    atomic_store(&chosen, best_up_to(isa));
+    return STATUS_OK;
+}
+
+const struct kern *kern_get(void)
+{
+    const struct kern *kern = atomic_load(&chosen);
+    if (kern == nullptr) {
+        (void)!kern_init(nullptr); /* a wrong FEDRA_CPU leaves the reference */
+        kern = atomic_load(&chosen);
+    }
+    return kern;
+}
