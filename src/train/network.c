@@ -7,6 +7,7 @@
 
 #include <cblas.h>
 #include <math.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,6 +30,33 @@ struct network {
     float *errors[2]; /* the gradient by a layer's values, f32[batch_max][widest hidden or class] */
     uint8_t *labels;
 };
+
+/*
+ * The serial OpenBLAS has one working buffer a process and no locks: two threads in it at a time
+ * compute nonsense. A node trains on one thread, so the lock is free there.
+ */
+static pthread_mutex_t blas_lock = PTHREAD_MUTEX_INITIALIZER;
+
+/* c[m][n] = beta * c + alpha * op(a) * op(b); op(a) is [m][k], op(b) is [k][n], dense rows. */
+struct product {
+    bool transpose_a; /* a is [k][m] */
+    bool transpose_b; /* b is [n][k] */
+    uint32_t m;
+    uint32_t n;
+    uint32_t k;
+    float alpha;
+    float beta;
+};
+
+static void multiply(struct product p, const float *a, const float *b, float *c)
+{
+    pthread_mutex_lock(&blas_lock);
+    cblas_sgemm(CblasRowMajor, p.transpose_a ? CblasTrans : CblasNoTrans,
+                p.transpose_b ? CblasTrans : CblasNoTrans, (blasint)p.m, (blasint)p.n, (blasint)p.k,
+                p.alpha, a, (blasint)(p.transpose_a ? p.m : p.k), b,
+                (blasint)(p.transpose_b ? p.k : p.n), p.beta, c, (blasint)p.n);
+    pthread_mutex_unlock(&blas_lock);
+}
 
 static uint32_t widest_after_inputs(const struct network *network)
 {
@@ -126,9 +154,13 @@ void network_forward(struct network *network, const float *parameters, const str
         for (uint32_t row = 0; row < count; row++)
             memcpy(out + (size_t)row * layer.out, parameters + layer.bias,
                    layer.out * sizeof(*out));
-        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (blasint)count, (blasint)layer.out,
-                    (blasint)layer.in, 1, network->values[i], (blasint)layer.in,
-                    parameters + layer.weight, (blasint)layer.in, 1, out, (blasint)layer.out);
+        multiply((struct product){.transpose_b = true,
+                                  .m = count,
+                                  .n = layer.out,
+                                  .k = layer.in,
+                                  .alpha = 1,
+                                  .beta = 1},
+                 network->values[i], parameters + layer.weight, out);
         if (i + 1 == network->layers)
             break;
         const size_t values = (size_t)count * layer.out;
@@ -191,9 +223,8 @@ static void errors_before(const struct network *network, uint32_t index, const f
                           const float *error, float *before)
 {
     const struct layer layer = network->layer[index];
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (blasint)network->count,
-                (blasint)layer.in, (blasint)layer.out, 1, error, (blasint)layer.out,
-                parameters + layer.weight, (blasint)layer.in, 0, before, (blasint)layer.in);
+    multiply((struct product){.m = network->count, .n = layer.in, .k = layer.out, .alpha = 1},
+             error, parameters + layer.weight, before);
     const float *const values = network->values[index];
     const size_t count = (size_t)network->count * layer.in;
     for (size_t k = 0; k < count; k++)
@@ -211,9 +242,13 @@ void network_backward(struct network *network, const float *parameters, float ke
         /* First what needs this layer's weights: target may overwrite them. */
         if (i > 0)
             errors_before(network, i, parameters, error, spare);
-        cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (blasint)layer.out, (blasint)layer.in,
-                    (blasint)network->count, scale, error, (blasint)layer.out, network->values[i],
-                    (blasint)layer.in, keep, target + layer.weight, (blasint)layer.in);
+        multiply((struct product){.transpose_a = true,
+                                  .m = layer.out,
+                                  .n = layer.in,
+                                  .k = network->count,
+                                  .alpha = scale,
+                                  .beta = keep},
+                 error, network->values[i], target + layer.weight);
         float *const bias = target + layer.bias;
         for (uint32_t j = 0; j < layer.out; j++)
             bias[j] *= keep;

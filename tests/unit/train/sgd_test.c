@@ -14,6 +14,7 @@
 #include "train/sgd.h"
 
 #include <math.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -177,10 +178,10 @@ static void evaluation_adds_up_over_batches(void **state)
 /* Trains a model of a useful size and gives the digest of its delta. */
 static struct digest train_digest(uint64_t node, uint64_t round)
 {
-    static uint8_t big[300 * 64];
-    static uint8_t answers[300];
-    static float start[PARAMETERS_MAX];
-    static float delta[PARAMETERS_MAX];
+    uint8_t big[300 * 64];
+    uint8_t answers[300];
+    float start[PARAMETERS_MAX];
+    float delta[PARAMETERS_MAX];
     for (uint32_t i = 0; i < sizeof(big); i++)
         big[i] = (uint8_t)(i * 2654435761u >> 24);
     for (uint32_t i = 0; i < 300; i++)
@@ -222,6 +223,28 @@ static void another_process_gets_the_same_bits(void **state)
     close(ends[0]);
     close(ends[1]);
     assert_memory_equal(&mine, &theirs, sizeof(mine));
+}
+
+static void *train_many(void *context)
+{
+    struct digest *const digests = context;
+    for (uint32_t i = 0; i < 20; i++)
+        digests[i] = train_digest(1, 1);
+    return nullptr;
+}
+
+/* OpenBLAS without locks gave wrong products here. */
+static void two_threads_that_train_do_not_disturb_each_other(void **state)
+{
+    const struct digest alone = train_digest(1, 1);
+    static struct digest digests[2][20];
+    pthread_t threads[2];
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(pthread_create(&threads[i], nullptr, train_many, digests[i]), 0);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(pthread_join(threads[i], nullptr), 0);
+    for (int i = 0; i < 40; i++)
+        assert_memory_equal(&digests[i / 20][i % 20], &alone, sizeof(alone));
 }
 
 static void node_and_round_change_the_order_of_samples(void **state)
@@ -310,6 +333,7 @@ int main(void)
         cmocka_unit_test(softmax_reaches_the_known_optimum_of_a_convex_problem),
         cmocka_unit_test(evaluation_adds_up_over_batches),
         cmocka_unit_test(another_process_gets_the_same_bits),
+        cmocka_unit_test(two_threads_that_train_do_not_disturb_each_other),
         cmocka_unit_test(node_and_round_change_the_order_of_samples),
         cmocka_unit_test(settings_out_of_range_are_refused_with_the_range),
         cmocka_unit_test(data_that_does_not_fit_the_model_is_refused),
