@@ -55,6 +55,5 @@ struct slice authority_bundle(const struct authority *authority);
  * PEER for a request that is malformed or not signed by its key, INVAL, LIMIT, NO_MEMORY.
  */
 [[nodiscard]] enum status authority_issue(const struct authority *authority, struct slice csr,
-                                          const char *spiffe_id, uint32_t ttl_s,
-                                          int64_t now_unix_s, struct bytes *ret_der,
-                                          struct error *err);
+                                          const char *spiffe_id, uint32_t ttl_s, int64_t now_unix_s,
+                                          struct bytes *ret_der, struct error *err);

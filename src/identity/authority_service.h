@@ -5,7 +5,7 @@
  */
 #pragma once
 
-#include "fedra/v1/authority.pb-c.h"
+#include "authority.pb-c.h" /* generated */
 #include "identity/authority.h"
 #include "identity/tls_context.h"
 
@@ -21,6 +21,5 @@ authority_handle_issue(const struct authority *authority, const struct peer_iden
                        Fedra__V1__IssueResponse **ret_response, struct error *err);
 
 /* The roots, for everybody. NO_MEMORY. Freed by fedra__v1__get_bundle_response__free_unpacked. */
-[[nodiscard]] enum status
-authority_handle_get_bundle(const struct authority *authority,
-                            Fedra__V1__GetBundleResponse **ret_response);
+[[nodiscard]] enum status authority_handle_get_bundle(const struct authority *authority,
+                                                      Fedra__V1__GetBundleResponse **ret_response);

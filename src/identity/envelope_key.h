@@ -13,7 +13,9 @@ enum {
     ENVELOPE_SIGNATURE_BYTES = 3309, /* FIPS 204 table 2 */
 };
 
-enum envelope_signer_flags { ENVELOPE_DETERMINISTIC = 1 /* for tests: no randomness is mixed in */ };
+enum envelope_signer_flags {
+    ENVELOPE_DETERMINISTIC = 1 /* for tests: no randomness is mixed in */
+};
 
 /*
  * Makes a signer of the key and its certificate; takes references of its own. Its sign gives INVAL

@@ -60,8 +60,8 @@ enum svid_flags { SVID_ML_DSA_ONLY = 1 /* every key of the chain, root too, is M
                                           struct error *err);
 
 /*
- * svid_check_leaf, and dates at now_unix_s, and the chain up to a root of the leaf's own trust
- * domain.
+ * svid_check_leaf, and dates (notBefore <= now_unix_s < notAfter), and the chain up to a root of
+ * the leaf's own trust domain.
  *
  * untrusted  what the peer sent besides the leaf (the leaf may be among it), or null.
  * flags      of enum svid_flags.
