@@ -4,6 +4,7 @@
  */
 #include "tensor/safetensors.h"
 
+#include "base/check.h"
 #include "base/text.h"
 #include "tensor/utf8.h"
 
@@ -18,74 +19,72 @@
 enum {
     PREFIX_BYTES = 8,
     ALIGNMENT = 8,
-    NUMBERS_BYTES_MAX = 320, /* of a formatted piece: rank 8, each dimension at most 20 digits */
+    PIECE_BYTES_MAX = 128, /* of a formatted piece: two numbers of 20 digits and their names */
     SHOWN_MAX = 300,
 };
 
-static enum status append_text(struct bytes *json, const char *text)
+/* JSON text that grows; after the first failure nothing is added any more. */
+struct json {
+    struct bytes text;
+    enum status status;
+};
+
+static void append_bytes(struct json *json, const char *text, size_t size)
 {
-    return bytes_append(json, text, strlen(text));
+    if (json->status == STATUS_OK)
+        json->status = bytes_append(&json->text, text, size);
 }
 
-static enum status append_format(struct bytes *json, const char *format, ...)
+static void append_format(struct json *json, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-static enum status append_format(struct bytes *json, const char *format, ...)
+static void append_format(struct json *json, const char *format, ...)
 {
-    char text[NUMBERS_BYTES_MAX];
+    char text[PIECE_BYTES_MAX];
     va_list arguments;
     va_start(arguments, format);
     const int length = vsnprintf(text, sizeof(text), format, arguments);
     va_end(arguments);
-    return bytes_append(json, text, (size_t)length);
+    append_bytes(json, text, (size_t)length);
 }
 
 /* A JSON string: quote, backslash and control characters escaped, all else as it is (UTF-8). */
-static enum status append_string(struct bytes *json, const char *text, size_t size)
+static void append_string(struct json *json, const char *text, size_t size)
 {
-    enum status status = append_text(json, "\"");
-    for (size_t i = 0; i < size && status == STATUS_OK; i++) {
+    append_bytes(json, "\"", 1);
+    for (size_t i = 0; i < size; i++) {
         const unsigned char c = (unsigned char)text[i];
         if (c == '"' || c == '\\')
-            status = append_format(json, "\\%c", c);
+            append_format(json, "\\%c", c);
         else if (c < 0x20)
-            status = append_format(json, "\\u%04x", c);
+            append_format(json, "\\u%04x", c);
         else
-            status = bytes_append(json, &text[i], 1);
+            append_bytes(json, &text[i], 1);
     }
-    return status == STATUS_OK ? append_text(json, "\"") : status;
+    append_bytes(json, "\"", 1);
 }
 
-static enum status append_tensor(struct bytes *json, const struct tensor *tensor)
+static void append_tensor(struct json *json, const struct tensor *tensor)
 {
-    enum status status = append_string(json, tensor->name, tensor->name_size);
-    if (status == STATUS_OK)
-        status = append_format(json, ":{\"dtype\":\"%s\",\"shape\":[", dtype_name(tensor->dtype));
-    for (uint32_t i = 0; i < tensor->rank && status == STATUS_OK; i++)
-        status =
-            append_format(json, "%s%llu", i > 0 ? "," : "", (unsigned long long)tensor->shape[i]);
-    if (status == STATUS_OK)
-        status = append_format(json, "],\"data_offsets\":[%llu,%llu]}",
-                               (unsigned long long)tensor->offset,
-                               (unsigned long long)(tensor->offset + tensor->size));
-    return status;
+    append_string(json, tensor->name, tensor->name_size);
+    append_format(json, ":{\"dtype\":\"%s\",\"shape\":[", dtype_name(tensor->dtype));
+    for (uint32_t i = 0; i < tensor->rank; i++)
+        append_format(json, "%s%llu", i > 0 ? "," : "", (unsigned long long)tensor->shape[i]);
+    append_format(json, "],\"data_offsets\":[%llu,%llu]}", (unsigned long long)tensor->offset,
+                  (unsigned long long)(tensor->offset + tensor->size));
 }
 
-static enum status append_metadata(struct bytes *json, const struct safetensors_pair *metadata,
-                                   uint32_t count)
+static void append_metadata(struct json *json, const struct safetensors_pair *metadata,
+                            uint32_t count)
 {
-    enum status status = append_text(json, "\"__metadata__\":{");
-    for (uint32_t i = 0; i < count && status == STATUS_OK; i++) {
-        if (i > 0)
-            status = append_text(json, ",");
-        if (status == STATUS_OK)
-            status = append_string(json, metadata[i].key, strlen(metadata[i].key));
-        if (status == STATUS_OK)
-            status = append_text(json, ":");
-        if (status == STATUS_OK)
-            status = append_string(json, metadata[i].value, strlen(metadata[i].value));
+    append_format(json, "\"__metadata__\":{");
+    for (uint32_t i = 0; i < count; i++) {
+        append_format(json, "%s", i > 0 ? "," : "");
+        append_string(json, metadata[i].key, strlen(metadata[i].key));
+        append_bytes(json, ":", 1);
+        append_string(json, metadata[i].value, strlen(metadata[i].value));
     }
-    return status == STATUS_OK ? append_text(json, "}") : status;
+    append_bytes(json, "}", 1);
 }
 
 static enum status check_metadata(const struct safetensors_pair *metadata, uint32_t count,
@@ -108,23 +107,19 @@ static enum status check_metadata(const struct safetensors_pair *metadata, uint3
 }
 
 /* The whole JSON text, padded so that it and the prefix are a multiple of ALIGNMENT. */
-static enum status append_json(struct bytes *json, const struct layout *layout,
-                               const struct safetensors_pair *metadata, uint32_t metadata_count)
+static void append_json(struct json *json, const struct layout *layout,
+                        const struct safetensors_pair *metadata, uint32_t metadata_count)
 {
-    enum status status = append_text(json, "{");
-    if (status == STATUS_OK && metadata_count > 0)
-        status = append_metadata(json, metadata, metadata_count);
-    for (uint32_t i = 0; i < layout->tensor_count && status == STATUS_OK; i++) {
-        if (i > 0 || metadata_count > 0)
-            status = append_text(json, ",");
-        if (status == STATUS_OK)
-            status = append_tensor(json, &layout->tensors[i]);
+    static const char spaces[ALIGNMENT + 1] = "        ";
+    append_bytes(json, "{", 1);
+    if (metadata_count > 0)
+        append_metadata(json, metadata, metadata_count);
+    for (uint32_t i = 0; i < layout->tensor_count; i++) {
+        append_format(json, "%s", i > 0 || metadata_count > 0 ? "," : "");
+        append_tensor(json, &layout->tensors[i]);
     }
-    if (status == STATUS_OK)
-        status = append_text(json, "}");
-    while (status == STATUS_OK && json->size % ALIGNMENT != 0)
-        status = append_text(json, " ");
-    return status;
+    append_bytes(json, "}", 1);
+    append_bytes(json, spaces, (ALIGNMENT - json->text.size % ALIGNMENT) % ALIGNMENT);
 }
 
 enum status safetensors_encode_header(const struct layout *layout,
@@ -135,21 +130,21 @@ enum status safetensors_encode_header(const struct layout *layout,
     enum status status = check_metadata(metadata, metadata_count, err);
     if (status != STATUS_OK)
         return status;
-    struct bytes json;
-    bytes_init(&json, SAFETENSORS_HEADER_MAX);
-    status = append_json(&json, layout, metadata, metadata_count);
+    struct json json = {.status = STATUS_OK};
+    bytes_init(&json.text, SAFETENSORS_HEADER_MAX);
+    append_json(&json, layout, metadata, metadata_count);
+    status = json.status;
     if (status == STATUS_OK)
-        status = bytes_reserve(ret_header, PREFIX_BYTES + json.size);
+        status = bytes_reserve(ret_header, PREFIX_BYTES + json.text.size);
     if (status == STATUS_OK) {
         uint8_t prefix[PREFIX_BYTES];
-        store_u64le(prefix, json.size);
-        status = bytes_append(ret_header, prefix, sizeof(prefix));
-        if (status == STATUS_OK)
-            status = bytes_append(ret_header, json.data, json.size);
+        store_u64le(prefix, json.text.size);
+        CHECK(bytes_append(ret_header, prefix, sizeof(prefix)) == STATUS_OK);
+        CHECK(bytes_append(ret_header, json.text.data, json.text.size) == STATUS_OK);
     } else {
         error_set(err, status, "no room for the header of %u tensors", layout->tensor_count);
     }
-    bytes_deinit(&json);
+    bytes_deinit(&json.text);
     return status;
 }
 

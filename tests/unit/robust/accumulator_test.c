@@ -159,6 +159,12 @@ static const struct {
      -66,
      0x1.5555540000000p+126f,
      0x1.5555540000000p+126},
+    /* A tie of f32 but for 2^-79, far below the 63 bits of the quotient. */
+    {{0x1.000002p+0f, 0x1p+0f, 0x1.000002p-24f},
+     {4000000000u, 3983222784u, 1u},
+     60,
+     0x1.000002p+0f,
+     0x1.000001p+0},
 };
 
 static void the_mean_is_the_rational_one_rounded_once(void **state)
@@ -203,7 +209,7 @@ static void a_random_mean_is_the_nearest_number(void **state)
             const __int128 weights = accumulator_weight_sum(accumulator);
             const int unit = exponent - 24 < -10 ? exponent - 24 : -10;
             const __int128 ulp = weights << (exponent - 24 - unit);
-            const __int128 apart = (sum << (-10 - unit)) - mantissa * ulp;
+            const __int128 apart = sum * ((__int128)1 << (-10 - unit)) - mantissa * ulp;
             const __int128 twice = 2 * (apart < 0 ? -apart : apart);
             assert_true(twice < ulp || (twice == ulp && mantissa % 2 == 0));
         }

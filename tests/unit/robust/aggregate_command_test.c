@@ -1,6 +1,7 @@
 /*
- * aggregate_command_test.c - `fedra aggregate` as a user sees it: exit codes, the report, the file,
- * and that a failure leaves nothing. argv[1] is the python script that checks the numbers.
+ * aggregate_command_test.c - the subcommand `fedra aggregate` as a user sees it: exit codes, the
+ * report, the file, and that a failure leaves nothing. argv[1] is the python script that checks the
+ * numbers.
  */
 #include "cli/aggregate_command.h"
 #include "tensor/safetensors.h"

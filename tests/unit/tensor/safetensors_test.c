@@ -121,6 +121,8 @@ static const struct refusal {
      "tensor a: its data end before"},
     {"{\"a\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[0,1]}}", 1, STATUS_CORRUPT,
      "tensor a: \"data_offsets\" span 1 bytes, its dtype and shape need 2"},
+    {"{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,2]}}", 2, STATUS_CORRUPT,
+     "tensor a: \"data_offsets\" span 2 bytes, its dtype and shape need 1"},
     {"{\"a\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[0,2]}}", 1, STATUS_CORRUPT,
      "tensor a: its data end at byte 2"},
     {"{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[1,2]}}", 2, STATUS_CORRUPT,
@@ -228,6 +230,28 @@ static void the_header_written_is_canonical(void **state)
     layout_destroy(layout);
 }
 
+static void a_header_of_exactly_eight_bytes_more_is_not_padded_further(void **state)
+{
+    struct layout_builder *builder = nullptr;
+    struct layout *layout = nullptr;
+    assert_int_equal(layout_builder_create(&builder), STATUS_OK);
+    assert_int_equal(layout_builder_finish(builder, &layout, nullptr), STATUS_OK);
+    layout_builder_destroy(builder);
+    struct bytes header;
+    bytes_init(&header, FILE_MAX);
+    assert_int_equal(safetensors_encode_header(layout, nullptr, 0, &header, nullptr), STATUS_OK);
+    assert_int_equal(header.size, 16);
+    assert_memory_equal(header.data, "\x08\0\0\0\0\0\0\0{}      ", 16);
+    bytes_deinit(&header);
+    /* {"__metadata__":{"k":"12"}} has 27 bytes, five more letters make 32. */
+    const struct safetensors_pair pair = {"k", "1234567"};
+    assert_int_equal(safetensors_encode_header(layout, &pair, 1, &header, nullptr), STATUS_OK);
+    assert_int_equal(header.size, 40);
+    assert_int_equal(header.data[39], '}');
+    bytes_deinit(&header);
+    layout_destroy(layout);
+}
+
 static void what_was_written_is_read_back(void **state)
 {
     struct layout *const layout = small_layout();
@@ -322,6 +346,7 @@ int main(void)
         cmocka_unit_test(the_frame_is_checked_before_the_header),
         cmocka_unit_test(too_many_entries_are_refused),
         cmocka_unit_test(the_header_written_is_canonical),
+        cmocka_unit_test(a_header_of_exactly_eight_bytes_more_is_not_padded_further),
         cmocka_unit_test(what_was_written_is_read_back),
         cmocka_unit_test(metadata_that_cannot_be_written_is_refused),
         cmocka_unit_test(files_that_are_none_are_refused),
