@@ -44,7 +44,7 @@ static void headers_decode_to_what_the_text_says(void **state)
         memset(&header, 0, sizeof(header));
         assert_int_equal(header_decode(bytes_slice(&golden), &all_limits, &header, nullptr),
                          STATUS_OK);
-        assert_memory_equal(&header, &headers[i], sizeof(header));
+        assert_same_header(&header, &headers[i]);
         bytes_deinit(&golden);
     }
 }
@@ -401,7 +401,7 @@ static void a_sealed_envelope_opens_and_is_signed_as_it_came(void **state)
     const struct verifier verifier = keyed_verifier_for(&ring);
     assert_int_equal(envelope_parse(bytes_slice(&sealed), &all_limits, &envelope, &refusal),
                      STATUS_OK);
-    assert_memory_equal(&envelope.header, &header, sizeof(header));
+    assert_same_header(&envelope.header, &header);
     assert_true(envelope.header_bytes.data > sealed.data &&
                 envelope.header_bytes.data < sealed.data + sealed.size);
     assert_int_equal(envelope_verify(&envelope, &verifier, 1000, &refusal), STATUS_OK);
@@ -534,7 +534,7 @@ static enum status open_and_verify(struct slice input)
     if (status == STATUS_OK)
         status = envelope_verify(&envelope, &verifier, 0, &refusal);
     if (status == STATUS_OK) /* whatever was done to it, what is signed is what is read */
-        assert_memory_equal(&envelope.header, &expected, sizeof(expected));
+        assert_same_header(&envelope.header, &expected);
     else
         assert_true(refusal.reason != REASON_UNSPECIFIED && refusal.error.text[0] != 0);
     return status;

@@ -69,11 +69,13 @@ static void the_head_encodes_and_decodes_as_protobuf_does(void **state)
     assert_golden(&out, "record_head");
     memset(&record, 0, sizeof(record));
     assert_int_equal(record_decode(bytes_slice(&out), &record, nullptr), STATUS_OK);
-    assert_memory_equal(&record.head, &head, sizeof(head));
     struct record_iter iter;
     struct record_accepted accepted;
     record_iter_init(&iter, &record);
     assert_false(record_iter_next(&iter, &accepted));
+    out.size = 0; /* what was read, written again */
+    assert_int_equal(record_encode(&record.head, nullptr, &out, nullptr), STATUS_OK);
+    assert_golden(&out, "record_head");
     bytes_deinit(&out);
 }
 

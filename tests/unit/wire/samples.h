@@ -147,6 +147,24 @@ static inline void assert_golden(const struct bytes *encoded, const char *name)
     bytes_deinit(&golden);
 }
 
+/*
+ * Equal in every field: as bytes, since padding may differ. That each field is encoded is shown
+ * against the golden messages.
+ */
+static inline void assert_same_header(const struct envelope_header *a,
+                                      const struct envelope_header *b)
+{
+    struct bytes bytes[2];
+    for (int i = 0; i < 2; i++) {
+        bytes_init(&bytes[i], HEADER_BYTES_MAX);
+        assert_int_equal(header_encode(i == 0 ? a : b, &bytes[i], nullptr), STATUS_OK);
+    }
+    assert_int_equal(bytes[0].size, bytes[1].size);
+    assert_memory_equal(bytes[0].data, bytes[1].data, bytes[0].size);
+    bytes_deinit(&bytes[0]);
+    bytes_deinit(&bytes[1]);
+}
+
 /* Whether a decoder takes the bytes; each call gets its own exact copy, so that ASan sees a step
  * too far. */
 static inline bool taken(enum status (*decode)(struct slice input), const uint8_t *data,
