@@ -52,10 +52,10 @@ static enum status idx_read(struct idx *idx, void *ret, uint32_t size, uint64_t 
     if (got < 0 || (code != Z_OK && code != Z_BUF_ERROR))
         return error_set(err, STATUS_CORRUPT, "%s: the compressed data is damaged (%s)", idx->path,
                          text);
+    const uint64_t end = at + (uint64_t)got;
     return error_set(err, STATUS_CORRUPT,
                      "%s: ends after %llu bytes; its header asks for %llu after the header",
-                     idx->path, (unsigned long long)(at + (uint64_t)got),
-                     (unsigned long long)idx->content_bytes);
+                     idx->path, (unsigned long long)end, (unsigned long long)idx->content_bytes);
 }
 
 /* Reads to the end, which must be here; this is where gzip's checksum is compared. */
@@ -180,6 +180,7 @@ enum status dataset_labels_load(const char *path, uint32_t classes, uint8_t **re
     if (status != STATUS_OK)
         return status;
     const uint32_t samples = idx.sizes[0];
+    CHECK(samples > 0);
     labels = malloc(samples);
     if (labels == nullptr) {
         status = error_set(err, STATUS_NO_MEMORY, "%s: no memory for %u labels", path, samples);
@@ -240,6 +241,7 @@ static enum status take_samples(struct idx *images, const uint8_t *labels, const
                                 uint32_t count, struct dataset *ret_dataset, struct error *err)
 {
     const uint32_t features = images->sizes[1] * images->sizes[2];
+    CHECK(features > 0 && labels != nullptr);
     struct dataset set = {.samples = count,
                           .features = features,
                           .rows = images->sizes[1],

@@ -139,6 +139,7 @@ void model_spec_layer(const struct model_spec *spec, uint32_t layer,
             return;
         }
     }
+    CHECK(!"every layer has its two tensors");
 }
 
 enum status model_spec_layout(const struct model_spec *spec, struct layout **ret_layout,

@@ -68,6 +68,7 @@ static uint32_t widest_after_inputs(const struct network *network)
 
 static float *floats_new(uint32_t rows, uint32_t columns)
 {
+    CHECK(rows > 0 && columns > 0);
     return calloc((size_t)rows * columns, sizeof(float));
 }
 

@@ -120,8 +120,8 @@ static void step(struct sgd *sgd, const float *base, float *parameters)
     const uint32_t count = sgd->parameters;
     for (uint32_t i = 0; i < count; i++)
         gradient[i] += s.weight_decay * parameters[i] + s.proximal_mu * (parameters[i] - base[i]);
-    if (s.momentum != 0) {
-        float *const velocity = sgd->velocity;
+    float *const velocity = sgd->velocity;
+    if (velocity != nullptr) {
         for (uint32_t i = 0; i < count; i++) {
             velocity[i] = s.momentum * velocity[i] + gradient[i];
             gradient[i] = velocity[i];

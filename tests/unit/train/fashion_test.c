@@ -67,8 +67,8 @@ static void two_epochs_of_fashion_mnist_reach_a_sane_accuracy(void **state)
     const double flat = accuracy_after_training(&softmax, &train, &test);
     const double deep = accuracy_after_training(&mlp, &train, &test);
     print_message("accuracy: softmax %.4f, 784-128-10 %.4f\n", flat, deep);
-    assert_true(flat > 0.78 && flat < 0.86);
-    assert_true(deep > 0.80 && deep < 0.90);
+    assert_true(flat > 0.77 && flat < 0.86);
+    assert_true(deep > 0.78 && deep < 0.90);
     dataset_deinit(&train);
     dataset_deinit(&test);
 }
