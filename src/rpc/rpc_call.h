@@ -20,7 +20,7 @@ struct rpc_call;
 struct rpc_call_handlers {
     /* One whole message; its bytes are valid during the callback only. */
     void (*on_message)(struct rpc_call *call, struct slice message);
-    /* The peer sends no more messages (for a server: the request is complete). At most once. */
+    /* Server only: the request is complete, the peer sends no more messages. At most once. */
     void (*on_half_close)(struct rpc_call *call);
     /* After rpc_call_send gave AGAIN: the queue is at or under its low-water mark. */
     void (*on_writable)(struct rpc_call *call);
@@ -40,6 +40,12 @@ struct rpc_call_handlers {
  * on_closed follows.
  */
 [[nodiscard]] enum status rpc_call_send(struct rpc_call *call, struct slice message);
+
+/* A request header sent with every call of a connection; name in lower case. */
+struct rpc_header {
+    const char *name;
+    const char *value;
+};
 
 /* Frees the bytes of a message that rpc_call_send_owned took. */
 typedef void rpc_free_fn(void *context, void *data);

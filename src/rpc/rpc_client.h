@@ -16,12 +16,6 @@
 
 struct rpc_client;
 
-/* A request header sent with every call; name in lower case. The strings are copied. */
-struct rpc_header {
-    const char *name;
-    const char *value;
-};
-
 enum { RPC_CLIENT_HEADERS_MAX = 4 };
 
 /* Zero means the default (in brackets). */
@@ -29,7 +23,7 @@ struct rpc_client_options {
     struct rpc_limits limits;
     uint32_t connect_timeout_ms; /* name look-up, connect and handshake together [10,000] */
     const char *authority;       /* :authority and the server name sent in TLS [host] */
-    struct rpc_header headers[RPC_CLIENT_HEADERS_MAX]; /* up to the first null name */
+    struct rpc_header headers[RPC_CLIENT_HEADERS_MAX]; /* copied, up to the first null name */
 };
 
 /* What the owner is told; every slot may be null. */
