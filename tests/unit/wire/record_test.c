@@ -292,78 +292,86 @@ static void an_update_that_does_not_belong_is_corrupt(void **state)
     }
 }
 
+enum { BAD_HEAD_COUNT = 21 };
+
+/* Puts one thing out of range, of BAD_HEAD_COUNT. */
+static void break_head(struct record_head *head, int how)
+{
+    switch (how) {
+    case 0:
+        head->job[0] = 0;
+        break;
+    case 1:
+        head->rule[0] = '\t';
+        break;
+    case 2:
+        memset(head->validation_choice, 'x', sizeof(head->validation_choice));
+        break;
+    case 3:
+        head->parameter_count = RECORD_PARAMETER_COUNT_MAX + 1;
+        break;
+    case 4:
+        head->parameters[0].name[0] = 0;
+        break;
+    case 5:
+        head->parameters[1].value[0] = 1;
+        break;
+    case 6:
+        head->hash_id = 0;
+        break;
+    case 7:
+        head->epoch = 0;
+        break;
+    case 8:
+        memset(head->instance_id, 0, sizeof(head->instance_id));
+        break;
+    case 9:
+        head->model_digest = (struct digest){0};
+        break;
+    case 10:
+        head->model_blob_digest = (struct digest){0};
+        break;
+    case 11:
+        head->layout_digest = (struct digest){0};
+        break;
+    case 12:
+        head->model_blob_length = 0;
+        break;
+    case 13:
+        head->learning_rate = NAN;
+        break;
+    case 14:
+        head->learning_rate = -1;
+        break;
+    case 15:
+        head->aggregate_norm = INFINITY;
+        break;
+    case 16:
+        head->aggregate_norm = -1;
+        break;
+    case 17:
+        head->validation_accuracy = NAN;
+        break;
+    case 18:
+        head->validation_source = 4;
+        break;
+    case 19:
+        head->outcome = 5;
+        break;
+    default:
+        head->accepted_count = RECORD_ACCEPTED_COUNT_MAX + 1;
+        break;
+    }
+}
+
 static void bad_heads_are_refused(void **state)
 {
-    for (int i = 0; i < 21; i++) {
+    for (int i = 0; i < BAD_HEAD_COUNT; i++) {
         struct record_head head = sample_head();
         struct error err = {0};
         struct bytes out;
         bytes_init(&out, RECORD_BYTES_MAX);
-        switch (i) {
-        case 0:
-            head.job[0] = 0;
-            break;
-        case 1:
-            head.rule[0] = '\t';
-            break;
-        case 2:
-            memset(head.validation_choice, 'x', sizeof(head.validation_choice));
-            break;
-        case 3:
-            head.parameter_count = RECORD_PARAMETER_COUNT_MAX + 1;
-            break;
-        case 4:
-            head.parameters[0].name[0] = 0;
-            break;
-        case 5:
-            head.parameters[1].value[0] = 1;
-            break;
-        case 6:
-            head.hash_id = 0;
-            break;
-        case 7:
-            head.epoch = 0;
-            break;
-        case 8:
-            memset(head.instance_id, 0, sizeof(head.instance_id));
-            break;
-        case 9:
-            head.model_digest = (struct digest){0};
-            break;
-        case 10:
-            head.model_blob_digest = (struct digest){0};
-            break;
-        case 11:
-            head.layout_digest = (struct digest){0};
-            break;
-        case 12:
-            head.model_blob_length = 0;
-            break;
-        case 13:
-            head.learning_rate = NAN;
-            break;
-        case 14:
-            head.learning_rate = -1;
-            break;
-        case 15:
-            head.aggregate_norm = INFINITY;
-            break;
-        case 16:
-            head.aggregate_norm = -1;
-            break;
-        case 17:
-            head.validation_accuracy = NAN;
-            break;
-        case 18:
-            head.validation_source = 4;
-            break;
-        case 19:
-            head.outcome = 5;
-            break;
-        default:
-            head.accepted_count = RECORD_ACCEPTED_COUNT_MAX + 1;
-            break;
-        }
+        break_head(&head, i);
         assert_int_equal(record_encode(&head, nullptr, &out, &err), STATUS_INVAL);
         assert_true(err.text[0] != 0);
         assert_int_equal(out.size, 0);
