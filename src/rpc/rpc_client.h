@@ -3,6 +3,7 @@
  *
  * One connection a client: when it ends, the owner closes the client and opens another, at its own
  * pace. Certificates and trust are in the SSL_CTX, made elsewhere (identity/).
+ * The process must ignore SIGPIPE (libuv writes to sockets with write).
  */
 #pragma once
 

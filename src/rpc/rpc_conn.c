@@ -267,6 +267,7 @@ void rpc_conn_end_uv(struct rpc_conn *conn, const char *what, int uv_error)
 {
     char text[RPC_REASON_MAX];
     (void)snprintf(text, sizeof(text), "%s: %s", what, uv_strerror(uv_error));
+    conn->is_linked = false; /* nothing gets through any more */
     rpc_conn_end(conn, STATUS_UNREACHABLE, text);
 }
 

@@ -96,7 +96,7 @@ void rpc_conn_cut(struct rpc_conn *conn, enum status status, const char *reason)
 /* Flushes soon. */
 void rpc_conn_wake(struct rpc_conn *conn);
 
-/* The text of a libuv error with what it happened to. */
+/* rpc_conn_end for a socket that failed: what was done, and libuv's error. */
 void rpc_conn_end_uv(struct rpc_conn *conn, const char *what, int uv_error);
 
 /* The close callback of a handle of conn (its data points to conn). */

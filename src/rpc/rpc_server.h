@@ -3,6 +3,7 @@
  *
  * Certificates and trust are in the SSL_CTX, made elsewhere (identity/). What calls are is in
  * rpc_call.h, the health service in health.h.
+ * The process must ignore SIGPIPE (libuv writes to sockets with write).
  */
 #pragma once
 

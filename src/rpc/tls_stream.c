@@ -220,7 +220,7 @@ static const char *reason_text(unsigned long error)
 
 static enum status explain(struct tls_stream *stream, struct error *err)
 {
-    const unsigned long error = ERR_get_error();
+    const unsigned long error = ERR_peek_last_error(); /* TLS's own lies on top of what led to it */
     stream->is_broken = true;
     ERR_clear_error();
     if (error == 0)

@@ -9,6 +9,7 @@
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
+#include <stdio.h>
 
 static void add_extension(X509 *cert, int nid, const char *value)
 {
@@ -29,9 +30,11 @@ static X509 *make_cert(EVP_PKEY *key, const struct test_ca *issuer, long from_s,
     CHECK(X509_gmtime_adj(X509_getm_notAfter(cert), to_s) != nullptr);
     CHECK(X509_set_pubkey(cert, key) == 1);
     X509_NAME *const name = X509_get_subject_name(cert);
-    const unsigned char *const text =
-        (const unsigned char *)(issuer == nullptr ? "test authority" : "test leaf");
-    CHECK(X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, text, -1, -1, 0) == 1);
+    char text[64];
+    (void)snprintf(text, sizeof(text), "test %s %ld", issuer == nullptr ? "authority" : "leaf",
+                   serial);
+    CHECK(X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, (const unsigned char *)text, -1, -1,
+                                     0) == 1);
     CHECK(X509_set_issuer_name(cert, issuer == nullptr ? name
                                                        : X509_get_subject_name(issuer->cert)) == 1);
     add_extension(cert, NID_basic_constraints, issuer == nullptr ? "critical,CA:TRUE" : "CA:FALSE");
