@@ -155,12 +155,18 @@ static void refuse_message(struct rpc_call *call, enum status status)
         rpc_call_cancel(call, GRPC_STATUS_INTERNAL, "the message framing is broken");
 }
 
+/* Whether the owner is still to be told of messages: not after the end, nor after its answer. */
+static bool wants_messages(const struct rpc_call *call)
+{
+    return call->end != H2_END_HARD && !(call->session->is_server && call->last_queued);
+}
+
 /* Delivers the messages in input; gives how many bytes were used (fewer when the call pauses). */
 static size_t deliver(struct rpc_call *call, struct slice input)
 {
     struct h2_session *const session = call->session;
     size_t used = 0;
-    while (used < input.size && !call->is_paused && call->end != H2_END_HARD) {
+    while (used < input.size && !call->is_paused && wants_messages(call)) {
         const struct slice rest = {input.data + used, input.size - used};
         const size_t held_before = grpc_decoder_held_bytes(&call->decoder);
         struct slice message = {};
@@ -185,15 +191,11 @@ static size_t deliver(struct rpc_call *call, struct slice input)
         grpc_decoder_release(&call->decoder);
         session->assembly_bytes += grpc_decoder_held_bytes(&call->decoder);
     }
-    return call->end == H2_END_HARD ? input.size : used;
+    return wants_messages(call) ? used : input.size;
 }
 
 void h2_call_input(struct rpc_call *call, struct slice input)
 {
-    if (call->session->is_server && call->last_queued) {
-        consume(call, input.size); /* answered already; the rest of the request is of no use */
-        return;
-    }
     const size_t used = call->pending.size == 0 ? deliver(call, input) : 0;
     consume(call, used);
     if (used == input.size)
@@ -216,12 +218,13 @@ static void deliver_pending(struct rpc_call *call)
 static void tell_half_close(struct rpc_call *call)
 {
     call->half_close_told = true;
+    if (!wants_messages(call))
+        return;
     if (grpc_decoder_is_inside(&call->decoder)) {
         if (call->end == H2_END_SOFT && call->code == GRPC_STATUS_OK)
             call->end = H2_END_NOT; /* an OK after half a message is none */
         rpc_call_cancel(call, GRPC_STATUS_INTERNAL, "the last message is truncated");
-    } else if (call->session->is_server && !call->last_queued &&
-               call->handlers->on_half_close != nullptr) {
+    } else if (call->session->is_server && call->handlers->on_half_close != nullptr) {
         call->handlers->on_half_close(call);
     }
 }

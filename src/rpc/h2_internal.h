@@ -9,7 +9,6 @@
 enum {
     H2_REASON_MAX = 256,
     H2_NV_MAX = 16,
-    H2_PULL_SLACK = 64 * 1024, /* one frame and its kin may pass a pull's size_max */
 };
 
 /* A queued message, its prefix in front; data is what is owned. */

@@ -17,6 +17,7 @@ enum {
     READ_BYTES = 64 * 1024,  /* lent to one read, freed after it */
     PLAIN_BYTES = 16 * 1024, /* one TLS record */
     PULL_BYTES = 128 * 1024, /* plain bytes encrypted and written at a time */
+    PULL_SLACK = 128 * 1024, /* the last frame of a pull and a header block may pass it */
     PULLS_A_FLUSH = 16,      /* then other connections have their turn */
     LINGER_MS = 1000,        /* for the peer to read why */
     NS_PER_MS = 1000 * 1000,
@@ -138,7 +139,7 @@ static bool send_portion(struct rpc_conn *conn)
 {
     struct error err = {};
     struct bytes plain;
-    bytes_init(&plain, PULL_BYTES + 64 * 1024);
+    bytes_init(&plain, PULL_BYTES + PULL_SLACK);
     bool has_more = false;
     if (h2_session_pull(conn->session, &plain, PULL_BYTES) == STATUS_OK && plain.size > 0) {
         has_more = plain.size >= PULL_BYTES;

@@ -116,7 +116,8 @@ static enum status configure(struct tls_stream *stream, bool is_server, const ch
     if (SSL_set_alpn_protos(ssl, alpn_h2, sizeof(alpn_h2)) != 0)
         return STATUS_NO_MEMORY;
     if (server_name != nullptr && server_name[0] != '\0' && !is_numeric_address(server_name) &&
-        SSL_set_tlsext_host_name(ssl, server_name) != 1)
+        SSL_ctrl(ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name,
+                 (void *)(uintptr_t)server_name) != 1) /* the macro would cast const away */
         return STATUS_NO_MEMORY;
     return STATUS_OK;
 }

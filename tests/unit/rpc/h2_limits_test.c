@@ -201,6 +201,23 @@ static void resets_at_a_human_pace_are_no_attack(void **state)
     pair_deinit(&pair);
 }
 
+static void an_answer_before_the_request_is_whole_stands(void **state)
+{
+    struct pair pair;
+    pair_init(&pair, nullptr, nullptr);
+    pair.echo = false;
+    pair.refuse = true;
+    struct rpc_call *const call = pair_call(&pair, "/t/Echo", 0);
+    assert_int_equal(rpc_call_send(call, zeros(10)), STATUS_OK);
+    assert_int_equal(rpc_call_send(call, zeros(1900 * 1024)), STATUS_OK);
+    assert_int_equal(rpc_call_half_close(call), STATUS_OK);
+    pair_pump(&pair);
+    assert_string_equal(pair.server.log, "c");
+    assert_int_equal(pair.server.code, GRPC_STATUS_PERMISSION_DENIED);
+    assert_int_equal(pair.client.code, GRPC_STATUS_PERMISSION_DENIED);
+    pair_deinit(&pair);
+}
+
 /* --- raw requests, made with nghttp2 alone --- */
 
 struct raw {
@@ -217,7 +234,7 @@ static int raw_on_header(nghttp2_session *http2, const nghttp2_frame *frame, con
 {
     struct raw *const raw = user_data;
     if (name_size == 7 && memcmp(name, ":status", 7) == 0)
-        raw->status = atoi((const char *)value);
+        raw->status = (int)strtol((const char *)value, nullptr, 10);
     if (name_size == 11 && memcmp(name, "grpc-status", 11) == 0)
         memcpy(raw->grpc_status, value, value_size < 7 ? value_size : 7);
     return 0;
@@ -508,6 +525,7 @@ int main(void)
         cmocka_unit_test(streams_over_the_limit_wait_or_are_refused),
         cmocka_unit_test(rapid_resets_end_the_connection),
         cmocka_unit_test(resets_at_a_human_pace_are_no_attack),
+        cmocka_unit_test(an_answer_before_the_request_is_whole_stands),
         cmocka_unit_test(requests_that_are_no_grpc_are_answered_as_the_specification_says),
         cmocka_unit_test(bad_framing_has_the_right_status),
         cmocka_unit_test(headers_over_the_limit_are_refused),

@@ -9,6 +9,7 @@
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
+#include <stdint.h>
 #include <stdio.h>
 
 static void add_extension(X509 *cert, int nid, const char *value)
@@ -62,7 +63,8 @@ SSL_CTX *test_context(const struct test_ca *ca, enum test_leaf leaf, const char 
     SSL_CTX *const ctx = SSL_CTX_new(TLS_method());
     CHECK(ctx != nullptr);
     CHECK(SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) == 1);
-    CHECK(SSL_CTX_set1_groups_list(ctx, groups) == 1);
+    /* SSL_CTX_set1_groups_list would cast const away. */
+    CHECK(SSL_CTX_ctrl(ctx, SSL_CTRL_SET_GROUPS_LIST, 0, (void *)(uintptr_t)groups) == 1);
     SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
     CHECK(X509_STORE_add_cert(SSL_CTX_get_cert_store(ctx), ca->cert) == 1);
     if (leaf == TEST_LEAF_NONE)
