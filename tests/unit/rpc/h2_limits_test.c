@@ -225,6 +225,7 @@ struct raw {
     int status;
     char grpc_status[8];
     uint32_t reset_with;
+    bool stays_open; /* the request does not end after the body */
     struct slice body;
 };
 
@@ -254,6 +255,8 @@ static nghttp2_ssize raw_read(nghttp2_session *http2, int32_t id, uint8_t *buffe
     memcpy(buffer, body->data, size);
     body->data += size;
     body->size -= size;
+    if (body->size == 0 && ((struct raw *)user_data)->stays_open)
+        return size > 0 ? (nghttp2_ssize)size : NGHTTP2_ERR_DEFERRED;
     if (body->size == 0)
         *flags |= NGHTTP2_DATA_FLAG_EOF;
     return (nghttp2_ssize)size;
@@ -268,7 +271,7 @@ static void raw_request(struct pair *pair, struct raw *raw, const char *const *f
     nghttp2_session_callbacks *callbacks = nullptr;
     nghttp2_nv list[RAW_FIELDS_MAX];
     size_t count = 0;
-    *raw = (struct raw){.body = body, .reset_with = UINT32_MAX};
+    *raw = (struct raw){.body = body, .reset_with = UINT32_MAX, .stays_open = raw->stays_open};
     for (; fields[2 * count] != nullptr; count++)
         list[count] = (nghttp2_nv){(uint8_t *)(uintptr_t)fields[2 * count],
                                    (uint8_t *)(uintptr_t)fields[2 * count + 1],
@@ -310,7 +313,7 @@ static void requests_that_are_no_grpc_are_answered_as_the_specification_says(voi
     static const char *const timeout[] = {REQUEST("POST", "application/grpc"), "grpc-timeout",
                                           "5years", nullptr};
     struct pair pair;
-    struct raw raw;
+    struct raw raw = {};
     pair_init(&pair, nullptr, nullptr);
     raw_request(&pair, &raw, html, (struct slice){});
     assert_int_equal(raw.status, 415);
@@ -353,7 +356,7 @@ static void bad_framing_has_the_right_status(void **state)
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct pair pair;
-        struct raw raw;
+        struct raw raw = {};
         pair_init(&pair, nullptr, nullptr);
         raw_request(&pair, &raw, good,
                     (struct slice){(const uint8_t *)cases[i].body, cases[i].size});
@@ -364,6 +367,22 @@ static void bad_framing_has_the_right_status(void **state)
     }
 }
 
+/* RFC 9113, 8.1: RST_STREAM with NO_ERROR after a complete answer to an incomplete request. */
+static void a_request_that_does_not_end_is_reset_after_the_answer(void **state)
+{
+    static const char *const good[] = {REQUEST("POST", "application/grpc"), nullptr};
+    struct pair pair;
+    struct raw raw = {.stays_open = true};
+    pair_init(&pair, nullptr, nullptr);
+    pair.refuse = true;
+    raw_request(&pair, &raw, good, (struct slice){(const uint8_t *)"\0\0\0\0\2hi", 7});
+    assert_string_equal(raw.grpc_status, "7");
+    assert_int_equal(raw.reset_with, NGHTTP2_NO_ERROR);
+    assert_string_equal(pair.server.log, "c");
+    assert_int_equal(h2_session_call_count(pair.server.session), 0);
+    pair_deinit(&pair);
+}
+
 static void headers_over_the_limit_are_refused(void **state)
 {
     static char large[3000];
@@ -371,7 +390,7 @@ static void headers_over_the_limit_are_refused(void **state)
     const char *const fields[] = {REQUEST("POST", "application/grpc"), "large", large, nullptr};
     const struct rpc_limits limits = {.header_list_bytes_max = 2000};
     struct pair pair;
-    struct raw raw;
+    struct raw raw = {};
     pair_init(&pair, nullptr, &limits);
     raw_request(&pair, &raw, fields, (struct slice){});
     assert_int_equal(raw.status, 431);
@@ -528,6 +547,7 @@ int main(void)
         cmocka_unit_test(an_answer_before_the_request_is_whole_stands),
         cmocka_unit_test(requests_that_are_no_grpc_are_answered_as_the_specification_says),
         cmocka_unit_test(bad_framing_has_the_right_status),
+        cmocka_unit_test(a_request_that_does_not_end_is_reset_after_the_answer),
         cmocka_unit_test(headers_over_the_limit_are_refused),
         cmocka_unit_test(bytes_cut_anywhere_leave_no_call_behind),
         cmocka_unit_test(flipped_bits_leave_no_call_behind),
