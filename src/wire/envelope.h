@@ -6,7 +6,7 @@
  */
 #pragma once
 
-#include "wire/reason.h"
+#include "base/reason.h"
 #include "wire/signer.h"
 
 #include <stdbool.h>

@@ -1,7 +1,7 @@
 /*
  * reason.c - names, texts and classes of the reasons, all from the one list.
  */
-#include "wire/reason.h"
+#include "base/reason.h"
 
 static const struct reason_row {
     const char *name;

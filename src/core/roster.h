@@ -1,0 +1,53 @@
+/*
+ * roster.h - the members of a job: who is known, connected, asked this round, heard of.
+ *
+ * Members have fixed indices; `order` lists them by the bytes of their names. Not here: what a
+ * member's update is worth (coordinator.c), what of it is durable (the shell writes the names).
+ */
+#pragma once
+
+#include "core/machine.h"
+
+struct member {
+    char name[MEMBER_NAME_MAX];
+    uint64_t session; /* the Join that is open; 0: away */
+    bool used;
+    bool selected;     /* asked in the open round */
+    bool accepted;     /* its update is in the open round's accepted set */
+    bool contributed;  /* its update is in the version committed last */
+    bool held_pending; /* joined while the round was closing, holding an update for it */
+    struct update_key held;
+    /* Of the accepted update. */
+    struct update_key key;
+    struct digest base_id;
+    uint64_t samples;
+    double loss;
+    uint32_t weight_samples; /* min(samples, samples_max) */
+};
+
+struct roster {
+    struct member *members; /* member[capacity], the caller's memory */
+    uint32_t *order;        /* u32[capacity], the caller's memory; the first count are used */
+    uint32_t capacity;
+    uint32_t count;
+};
+
+/* Makes an empty roster over the caller's arrays of capacity each, 1 or more. Cannot fail. */
+void roster_init(struct roster *roster, struct member *members, uint32_t *order,
+                 uint32_t capacity);
+
+/* The index of that name; NO_MEMBER where it is not known. */
+uint32_t roster_find(const struct roster *roster, const char *name);
+
+/* The index of the member whose open session that is; NO_MEMBER. Linear in the capacity. */
+uint32_t roster_find_session(const struct roster *roster, uint64_t session);
+
+/*
+ * The index of that name, added where it is new. A full roster forgets the first member (by name)
+ * that is away and not asked this round; NO_MEMBER where there is none. name must be shorter than
+ * MEMBER_NAME_MAX (aborts).
+ */
+uint32_t roster_add(struct roster *roster, const char *name);
+
+/* How many are connected. */
+uint32_t roster_connected(const struct roster *roster);
