@@ -78,7 +78,7 @@ struct coordinator_event {
             const char *const *members; /* active names, any order */
             uint32_t member_count;
         } start;
-        uint64_t epoch;            /* EV_EPOCH_PERSISTED */
+        uint64_t epoch;             /* EV_EPOCH_PERSISTED */
         struct version_ref version; /* EV_MODEL_CREATED and EV_CLOSED: id not yet; EV_COMMITTED */
         struct {
             const char *name;
@@ -108,30 +108,30 @@ struct coordinator_event {
 };
 
 enum coordinator_effect_kind {
-    FX_PERSIST_EPOCH,   /* id, epoch: at least this one */
-    FX_CREATE_MODEL,    /* id */
-    FX_WELCOME,         /* member, session: the first directive of a Join */
-    FX_DENY,            /* session, reason: ends a Join */
-    FX_END_SESSION,     /* session: a newer Join took its place */
-    FX_ANNOUNCE,        /* round, attempt, deadline: the beacon to all selected and connected */
-    FX_SEND_BEACON,     /* member: the beacon of the open round */
+    FX_PERSIST_EPOCH,    /* id, epoch: at least this one */
+    FX_CREATE_MODEL,     /* id */
+    FX_WELCOME,          /* member, session: the first directive of a Join */
+    FX_DENY,             /* session, reason: ends a Join */
+    FX_END_SESSION,      /* session: a newer Join took its place */
+    FX_ANNOUNCE,         /* round, attempt, deadline: the beacon to all selected and connected */
+    FX_SEND_BEACON,      /* member: the beacon of the open round */
     FX_RECEIPT_ACCEPTED, /* ticket */
-    FX_RECEIPT_REFUSED, /* ticket, reason */
-    FX_EVIDENCE,        /* member, ticket: keep both contradicting headers */
-    FX_FOLD,            /* id, member, blob: into the accumulator, weighted */
-    FX_RELEASE,         /* blob */
-    FX_CLOSE,           /* id, round: the accumulator becomes the next model */
-    FX_VALIDATE,        /* id */
-    FX_COMMIT,          /* id, round, attempt, outcome: record, model, roster, in one */
-    FX_SETTLE,          /* COUNTED to the accepted, DROPPED to those with held_pending */
-    FX_RECALL,          /* id, member, session, key: what became of it? */
-    FX_SEND_COUNTED,    /* member, session, key, version */
-    FX_SEND_DROPPED,    /* member, session, key, reason */
-    FX_PERSIST_OUTCOME, /* id, outcome */
-    FX_FINISH,          /* outcome: to all connected */
-    FX_SEND_FINISHED,   /* member, session, outcome */
-    FX_TIMER,           /* deadline: the one timer; NO_DEADLINE stops it */
-    FX_EXIT,            /* outcome; status where a local fault is the cause */
+    FX_RECEIPT_REFUSED,  /* ticket, reason */
+    FX_EVIDENCE,         /* member, ticket: keep both contradicting headers */
+    FX_FOLD,             /* id, member, blob: into the accumulator, weighted */
+    FX_RELEASE,          /* blob */
+    FX_CLOSE,            /* id, round: the accumulator becomes the next model */
+    FX_VALIDATE,         /* id */
+    FX_COMMIT,           /* id, round, attempt, outcome: record, model, roster, in one */
+    FX_SETTLE,           /* COUNTED to the accepted, DROPPED to those with held_pending */
+    FX_RECALL,           /* id, member, session, key: what became of it? */
+    FX_SEND_COUNTED,     /* member, session, key, version */
+    FX_SEND_DROPPED,     /* member, session, key, reason */
+    FX_PERSIST_OUTCOME,  /* id, outcome */
+    FX_FINISH,           /* outcome: to all connected */
+    FX_SEND_FINISHED,    /* member, session, outcome */
+    FX_TIMER,            /* deadline: the one timer; NO_DEADLINE stops it */
+    FX_EXIT,             /* outcome; status where a local fault is the cause */
 };
 
 struct coordinator_effect {

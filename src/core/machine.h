@@ -20,7 +20,7 @@ enum {
 };
 
 #define NO_DEADLINE UINT64_MAX
-#define NO_MEMBER UINT32_MAX
+#define NO_MEMBER   UINT32_MAX
 
 /* Bytes that the shell holds; the core knows them by reference only. */
 struct blob_ref {

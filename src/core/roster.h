@@ -33,8 +33,7 @@ struct roster {
 };
 
 /* Makes an empty roster over the caller's arrays of capacity each, 1 or more. Cannot fail. */
-void roster_init(struct roster *roster, struct member *members, uint32_t *order,
-                 uint32_t capacity);
+void roster_init(struct roster *roster, struct member *members, uint32_t *order, uint32_t capacity);
 
 /* The index of that name; NO_MEMBER where it is not known. */
 uint32_t roster_find(const struct roster *roster, const char *name);

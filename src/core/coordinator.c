@@ -1,0 +1,199 @@
+/*
+ * coordinator.c - the coordinator's step: time, then the event, then what follows from both.
+ *
+ * Members are visited in the order of their names, so equal events give equal effects. Not here:
+ * what an update is answered (coordinator_update.c), how a phase follows another
+ * (coordinator_round.c).
+ */
+#include "core/coordinator_internal.h"
+
+#include "base/check.h"
+
+#include <string.h>
+
+void coordinator_init(struct coordinator *coordinator, const struct coordinator_settings *settings,
+                      struct member *members, uint32_t *order, uint32_t capacity)
+{
+    CHECK(settings->k_threshold > 0 && settings->k_threshold <= 1);
+    CHECK(settings->timeout_ns > 0 && settings->rounds_max > 0 && settings->samples_max > 0);
+    *coordinator = (struct coordinator){
+        .settings = *settings,
+        .phase = COORDINATOR_BOOT,
+        .deadline_ns = NO_DEADLINE,
+        .timer_ns = NO_DEADLINE,
+    };
+    roster_init(&coordinator->roster, members, order, capacity);
+}
+
+struct coordinator_effect *effect_add(struct coordinator_effects *effects,
+                                      enum coordinator_effect_kind kind)
+{
+    CHECK(effects->count < EFFECTS_MAX);
+    struct coordinator_effect *const effect = &effects->items[effects->count++];
+    *effect = (struct coordinator_effect){.kind = kind, .member = NO_MEMBER};
+    return effect;
+}
+
+struct coordinator_effect *effect_add_pending(struct coordinator *c,
+                                              struct coordinator_effects *effects,
+                                              enum coordinator_effect_kind kind)
+{
+    struct coordinator_effect *const effect = effect_add(effects, kind);
+    effect->id = ++c->next_id;
+    return effect;
+}
+
+void trace_add(const struct coordinator *c, struct coordinator_effects *effects,
+               enum trace_kind kind, uint32_t member, uint64_t a, uint64_t b, enum reason reason)
+{
+    struct traces *const traces = &effects->traces;
+    if (traces->count == TRACES_MAX) {
+        traces->lost++;
+        return;
+    }
+    traces->items[traces->count++] = (struct trace_record){
+        .now_ns = c->now_ns, .kind = kind, .member = member, .a = a, .b = b, .reason = reason};
+}
+
+static void on_start(struct coordinator *c, const struct coordinator_event *event,
+                     struct coordinator_effects *effects)
+{
+    CHECK(c->phase == COORDINATOR_BOOT);
+    c->has_version = event->start.has_version;
+    c->version = event->start.version;
+    c->outcome = event->start.outcome;
+    c->round = event->start.open_round;
+    for (uint32_t i = 0; i < event->start.member_count; i++) {
+        const uint32_t index = roster_add(&c->roster, event->start.members[i]);
+        if (index != NO_MEMBER)
+            c->roster.members[index].contributed = true;
+    }
+    c->phase = COORDINATOR_RAISING;
+    struct coordinator_effect *const effect = effect_add_pending(c, effects, FX_PERSIST_EPOCH);
+    effect->epoch = event->start.epoch + 1;
+    c->pending_id = effect->id;
+}
+
+static void on_epoch_persisted(struct coordinator *c, const struct coordinator_event *event,
+                               struct coordinator_effects *effects)
+{
+    if (event->status != STATUS_OK) {
+        machine_fail(c, effects, event->status);
+        return;
+    }
+    c->epoch = event->epoch;
+    trace_add(c, effects, TRACE_EPOCH_RAISED, NO_MEMBER, c->epoch, 0, REASON_UNSPECIFIED);
+    if (c->phase == COORDINATOR_RAISING) {
+        CHECK(event->id == c->pending_id);
+        after_start(c, effects);
+        return;
+    }
+    CHECK(event->id == c->epoch_id);
+    c->epoch_id = 0;
+    if (c->phase == COORDINATOR_COLLECTING) {
+        round_announce(c, effects);
+        round_close_if_complete(c, effects);
+    }
+}
+
+static void on_model_created(struct coordinator *c, const struct coordinator_event *event,
+                             struct coordinator_effects *effects)
+{
+    CHECK(c->phase == COORDINATOR_CREATING && event->id == c->pending_id);
+    if (event->status != STATUS_OK) {
+        machine_fail(c, effects, event->status);
+        return;
+    }
+    c->candidate = event->version;
+    struct coordinator_effect *const effect = effect_add_pending(c, effects, FX_COMMIT);
+    c->pending_id = effect->id;
+}
+
+/* A later epoch was seen by a member: jump above it, between two rounds or while one is open. */
+void epoch_raise_if_wanted(struct coordinator *c, struct coordinator_effects *effects)
+{
+    const bool may = c->phase == COORDINATOR_GATHERING || c->phase == COORDINATOR_COLLECTING ||
+                     c->phase == COORDINATOR_ENDED;
+    if (c->epoch_wanted <= c->epoch || c->epoch_id != 0 || !may)
+        return;
+    struct coordinator_effect *const effect = effect_add_pending(c, effects, FX_PERSIST_EPOCH);
+    effect->epoch = c->epoch_wanted;
+    c->epoch_id = effect->id;
+}
+
+static void set_timer(struct coordinator *c, struct coordinator_effects *effects)
+{
+    if (c->deadline_ns == c->timer_ns)
+        return;
+    effect_add(effects, FX_TIMER)->deadline_ns = c->deadline_ns;
+    c->timer_ns = c->deadline_ns;
+}
+
+static void dispatch(struct coordinator *c, const struct coordinator_event *event,
+                     struct coordinator_effects *effects)
+{
+    switch (event->kind) {
+    case EV_START:
+        on_start(c, event, effects);
+        break;
+    case EV_EPOCH_PERSISTED:
+        on_epoch_persisted(c, event, effects);
+        break;
+    case EV_MODEL_CREATED:
+        on_model_created(c, event, effects);
+        break;
+    case EV_JOIN:
+        on_join(c, event, effects);
+        break;
+    case EV_LEAVE:
+        on_leave(c, event, effects);
+        break;
+    case EV_UPDATE:
+        on_update(c, event, effects);
+        break;
+    case EV_FOLDED:
+        on_folded(c, event, effects);
+        break;
+    case EV_CLOSED:
+        on_closed(c, event, effects);
+        break;
+    case EV_VALIDATED:
+        on_validated(c, event, effects);
+        break;
+    case EV_COMMITTED:
+        on_committed(c, event, effects);
+        break;
+    case EV_OUTCOME_PERSISTED:
+        on_outcome_persisted(c, event, effects);
+        break;
+    case EV_RECALLED:
+        on_recalled(c, event, effects);
+        break;
+    case EV_TIMER:
+        break;
+    case EV_CANCEL:
+        on_cancel(c, effects);
+        break;
+    }
+}
+
+void coordinator_step(struct coordinator *coordinator, const struct coordinator_event *event,
+                      struct coordinator_effects *ret_effects)
+{
+    ret_effects->count = 0;
+    ret_effects->traces = (struct traces){0};
+    if (event->now_ns > coordinator->now_ns)
+        coordinator->now_ns = event->now_ns;
+    if (coordinator->phase == COORDINATOR_FAILED)
+        return;
+    /* A timer that fired is gone; it is set again below where it is still wanted. */
+    if (event->kind == EV_TIMER)
+        coordinator->timer_ns = NO_DEADLINE;
+    if (coordinator->now_ns >= coordinator->deadline_ns)
+        on_deadline(coordinator, ret_effects);
+    if (coordinator->phase != COORDINATOR_FAILED)
+        dispatch(coordinator, event, ret_effects);
+    if (coordinator->phase != COORDINATOR_FAILED)
+        epoch_raise_if_wanted(coordinator, ret_effects);
+    set_timer(coordinator, ret_effects);
+}

@@ -1,0 +1,241 @@
+/*
+ * coordinator_update.c - who may take part, and what an update is answered.
+ *
+ * Not here: how the accepted set becomes a version (coordinator_round.c).
+ */
+#include "core/coordinator_internal.h"
+
+#include "base/check.h"
+
+#include <string.h>
+
+static bool same_update(const struct member *member, const struct update_info *info)
+{
+    return digest_equal(&member->key.payload_digest, &info->key.payload_digest) &&
+           digest_equal(&member->base_id, &info->base_id) && member->samples == info->samples &&
+           memcmp(&member->loss, &info->loss, sizeof(info->loss)) == 0;
+}
+
+static const struct member *holder(const struct coordinator *c, const struct update_info *info)
+{
+    const uint32_t index = roster_find(&c->roster, info->name);
+    if (index == NO_MEMBER || !c->roster.members[index].accepted || info->key.round != c->round)
+        return nullptr;
+    return &c->roster.members[index];
+}
+
+bool coordinator_holds(const struct coordinator *coordinator, const struct update_info *info)
+{
+    const struct member *const member = holder(coordinator, info);
+    return member != nullptr && same_update(member, info);
+}
+
+static enum reason screen_round(const struct coordinator *c, const struct update_info *info)
+{
+    if (info->key.round < c->round)
+        return REASON_ROUND_CLOSED;
+    if (info->key.round > c->round)
+        return REASON_FUTURE_ROUND;
+    if (!digest_equal(&info->base_id, &c->version.id))
+        return c->phase == COORDINATOR_ENDED ? REASON_JOB_ENDED : REASON_UNKNOWN_BASE;
+    return REASON_UNSPECIFIED;
+}
+
+enum reason coordinator_screen(const struct coordinator *coordinator,
+                               const struct update_info *info)
+{
+    const struct coordinator *const c = coordinator;
+    if (c->phase == COORDINATOR_ENDED || c->phase == COORDINATOR_ENDING)
+        return coordinator_holds(c, info) ? REASON_UNSPECIFIED : REASON_JOB_ENDED;
+    if (c->phase < COORDINATOR_GATHERING || c->phase == COORDINATOR_FAILED)
+        return REASON_DRAINING;
+    if (info->key.epoch > c->epoch)
+        return REASON_FUTURE_EPOCH;
+    const enum reason reason = screen_round(c, info);
+    if (reason != REASON_UNSPECIFIED)
+        return reason;
+    if (info->key.epoch == c->epoch && info->key.attempt > c->attempt)
+        return REASON_FUTURE_ROUND;
+    if (info->samples == 0)
+        return REASON_SAMPLES;
+    const uint32_t index = roster_find(&c->roster, info->name);
+    if (index == NO_MEMBER || !c->roster.members[index].selected)
+        return REASON_NOT_SELECTED;
+    const struct member *const member = holder(c, info);
+    if (member != nullptr && !same_update(member, info))
+        return member->key.attempt == info->key.attempt && member->key.epoch == info->key.epoch
+                   ? REASON_EQUIVOCATION
+                   : REASON_REPLAY;
+    if (member == nullptr && c->phase != COORDINATOR_COLLECTING)
+        return c->phase == COORDINATOR_GATHERING ? REASON_FUTURE_ROUND : REASON_ROUND_CLOSED;
+    return REASON_UNSPECIFIED;
+}
+
+static void refuse(struct coordinator *c, const struct coordinator_event *event,
+                   struct coordinator_effects *effects, enum reason reason)
+{
+    const struct update_info *const info = &event->update.info;
+    const uint32_t index = roster_find(&c->roster, info->name);
+    if (reason == REASON_ROUND_CLOSED)
+        c->late++;
+    trace_add(c, effects, TRACE_REFUSED, index, info->key.round, 0, reason);
+    if (reason == REASON_EQUIVOCATION) {
+        struct coordinator_effect *const evidence = effect_add(effects, FX_EVIDENCE);
+        evidence->member = index;
+        evidence->ticket = event->update.ticket;
+    }
+    struct coordinator_effect *const receipt = effect_add(effects, FX_RECEIPT_REFUSED);
+    receipt->ticket = event->update.ticket;
+    receipt->reason = reason;
+    effect_add(effects, FX_RELEASE)->blob = info->blob;
+}
+
+static void acknowledge_again(struct coordinator *c, const struct coordinator_event *event,
+                              struct coordinator_effects *effects)
+{
+    const struct update_info *const info = &event->update.info;
+    trace_add(c, effects, TRACE_DUPLICATE, roster_find(&c->roster, info->name), info->key.round, 0,
+              REASON_UNSPECIFIED);
+    effect_add(effects, FX_RECEIPT_ACCEPTED)->ticket = event->update.ticket;
+    effect_add(effects, FX_RELEASE)->blob = info->blob;
+}
+
+void on_update(struct coordinator *c, const struct coordinator_event *event,
+               struct coordinator_effects *effects)
+{
+    const struct update_info *const info = &event->update.info;
+    const enum reason reason = coordinator_screen(c, info);
+    if (reason != REASON_UNSPECIFIED) {
+        refuse(c, event, effects, reason);
+        return;
+    }
+    if (coordinator_holds(c, info)) {
+        acknowledge_again(c, event, effects);
+        return;
+    }
+    CHECK(c->phase == COORDINATOR_COLLECTING);
+    const uint32_t index = roster_find(&c->roster, info->name);
+    struct member *const member = &c->roster.members[index];
+    member->accepted = true;
+    member->key = info->key;
+    member->base_id = info->base_id;
+    member->samples = info->samples;
+    member->loss = info->loss;
+    member->weight_samples =
+        (uint32_t)(info->samples < c->settings.samples_max ? info->samples
+                                                           : c->settings.samples_max);
+    c->accepted++;
+    c->folding++;
+    trace_add(c, effects, TRACE_ACCEPTED, index, c->round, 0, REASON_UNSPECIFIED);
+    struct coordinator_effect *const receipt = effect_add(effects, FX_RECEIPT_ACCEPTED);
+    receipt->ticket = event->update.ticket;
+    receipt->member = index;
+    struct coordinator_effect *const fold = effect_add_pending(c, effects, FX_FOLD);
+    fold->member = index;
+    fold->blob = info->blob;
+}
+
+/* Answers for an update that the node still keeps from before this connection. */
+static void settle_held(struct coordinator *c, uint32_t index, const struct update_key *held,
+                        struct coordinator_effects *effects)
+{
+    struct member *const member = &c->roster.members[index];
+    const bool ended = c->phase == COORDINATOR_ENDED;
+    if (held->round >= c->round && !ended) {
+        member->held = *held;
+        member->held_pending = held->round == c->round;
+        return;
+    }
+    struct coordinator_effect *const recall = effect_add_pending(c, effects, FX_RECALL);
+    recall->member = index;
+    recall->session = member->session;
+    recall->key = *held;
+}
+
+static bool can_be_asked(const struct coordinator *c, const struct member *member)
+{
+    return c->phase == COORDINATOR_COLLECTING && member->selected && c->epoch_id == 0;
+}
+
+void on_join(struct coordinator *c, const struct coordinator_event *event,
+             struct coordinator_effects *effects)
+{
+    CHECK(event->join.session != 0);
+    const uint32_t index = roster_add(&c->roster, event->join.name);
+    if (index == NO_MEMBER) {
+        trace_add(c, effects, TRACE_DENIED, NO_MEMBER, 0, 0, REASON_BUSY);
+        struct coordinator_effect *const deny = effect_add(effects, FX_DENY);
+        deny->session = event->join.session;
+        deny->reason = REASON_BUSY;
+        return;
+    }
+    struct member *const member = &c->roster.members[index];
+    if (member->session != 0)
+        effect_add(effects, FX_END_SESSION)->session = member->session;
+    member->session = event->join.session;
+    trace_add(c, effects, TRACE_JOINED, index, 0, 0, REASON_UNSPECIFIED);
+    struct coordinator_effect *const welcome = effect_add(effects, FX_WELCOME);
+    welcome->member = index;
+    welcome->session = member->session;
+    welcome->epoch = c->epoch;
+    if (event->join.epoch_seen > c->epoch && event->join.epoch_seen >= c->epoch_wanted)
+        c->epoch_wanted = event->join.epoch_seen + 1;
+    if (event->join.has_held)
+        settle_held(c, index, &event->join.held, effects);
+    if (c->phase == COORDINATOR_ENDED && !event->join.has_held) {
+        struct coordinator_effect *const finished = effect_add(effects, FX_SEND_FINISHED);
+        finished->member = index;
+        finished->session = member->session;
+        finished->outcome = c->outcome;
+        finished->version = c->version;
+    } else if (c->phase == COORDINATOR_GATHERING) {
+        gather(c, effects);
+    } else if (c->epoch_wanted <= c->epoch && can_be_asked(c, member)) {
+        struct coordinator_effect *const beacon = effect_add(effects, FX_SEND_BEACON);
+        beacon->member = index;
+        beacon->session = member->session;
+    }
+}
+
+void on_leave(struct coordinator *c, const struct coordinator_event *event,
+              struct coordinator_effects *effects)
+{
+    const uint32_t index = roster_find_session(&c->roster, event->session);
+    if (event->session == 0 || index == NO_MEMBER)
+        return; /* a newer connection took its place */
+    c->roster.members[index].session = 0;
+    trace_add(c, effects, TRACE_LEFT, index, 0, 0, REASON_UNSPECIFIED);
+}
+
+void on_recalled(struct coordinator *c, const struct coordinator_event *event,
+                 struct coordinator_effects *effects)
+{
+    if (event->status != STATUS_OK && event->status != STATUS_NOT_FOUND) {
+        machine_fail(c, effects, event->status);
+        return;
+    }
+    const uint32_t index = event->recalled.member;
+    struct member *const member = &c->roster.members[index];
+    if (!member->used || member->session != event->recalled.session)
+        return; /* gone again; it asks when it comes back */
+    struct coordinator_effect *const answer =
+        effect_add(effects, event->recalled.counted ? FX_SEND_COUNTED : FX_SEND_DROPPED);
+    answer->member = index;
+    answer->session = member->session;
+    answer->key = event->recalled.key;
+    answer->version = event->recalled.version;
+    answer->reason = event->recalled.reason;
+    if (!event->recalled.counted && answer->reason == REASON_UNSPECIFIED)
+        answer->reason = event->recalled.key.round >= c->round && c->phase == COORDINATOR_ENDED
+                             ? REASON_JOB_ENDED
+                             : REASON_ROUND_CLOSED;
+    trace_add(c, effects, TRACE_SETTLED, index, event->recalled.key.round, event->recalled.counted,
+              answer->reason);
+    if (c->phase == COORDINATOR_ENDED) {
+        struct coordinator_effect *const finished = effect_add(effects, FX_SEND_FINISHED);
+        finished->member = index;
+        finished->session = member->session;
+        finished->outcome = c->outcome;
+        finished->version = c->version;
+    }
+}
