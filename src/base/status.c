@@ -10,6 +10,11 @@
 #include <stdio.h>
 #include <string.h>
 
+/* What the analyzer is shown of them. */
+#undef error_set
+#undef error_prefix
+#undef error_set_errno
+
 static const struct {
     const char *name;
     const char *text;

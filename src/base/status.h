@@ -83,3 +83,12 @@ enum status error_prefix(struct error *err, enum status status, const char *form
 /* error_set with ": " and the text of the system's error number at the end. */
 enum status error_set_errno(struct error *err, enum status status, int error_number,
                             const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+#ifdef __clang_analyzer__
+/* The analyzer sees one file at a time: this shows it that the status given is the one given back.
+ */
+#define error_set(err, status, ...)    ((void)(error_set)(err, status, __VA_ARGS__), (status))
+#define error_prefix(err, status, ...) ((void)(error_prefix)(err, status, __VA_ARGS__), (status))
+#define error_set_errno(err, status, number, ...)                                                  \
+    ((void)(error_set_errno)(err, status, number, __VA_ARGS__), (status))
+#endif

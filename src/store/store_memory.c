@@ -309,7 +309,7 @@ static enum status copy_version(const struct store_commit *commit, struct versio
     bytes_init(&row->record, STORE_RECORD_BYTES_MAX);
     bytes_init(&row->metrics, STORE_METRICS_BYTES_MAX);
     enum status status = copy_bytes(commit->record, &row->record, err);
-    if (status == STATUS_OK && row->has_metrics)
+    if (status == STATUS_OK && commit->metrics != nullptr)
         status =
             copy_bytes((struct slice){(const uint8_t *)commit->metrics, strlen(commit->metrics)},
                        &row->metrics, err);
