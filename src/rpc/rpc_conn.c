@@ -277,7 +277,7 @@ void rpc_conn_end_uv(struct rpc_conn *conn, const char *what, int uv_error)
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 {
     char *const memory = malloc(READ_BYTES);
-    /* libuv's until it comes back as on_read's buffer. NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
+    /* libuv's until on_read gets it back. NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
     *buf = uv_buf_init(memory, memory != nullptr ? READ_BYTES : 0);
 }
 
