@@ -113,7 +113,7 @@ enum coordinator_effect_kind {
     FX_WELCOME,          /* member, session: the first directive of a Join */
     FX_DENY,             /* session, reason: ends a Join */
     FX_END_SESSION,      /* session: a newer Join took its place */
-    FX_ANNOUNCE,         /* round, attempt, deadline: the beacon to all selected and connected */
+    FX_ANNOUNCE,         /* round, attempt, deadline: the beacon to every member_hears_beacon */
     FX_SEND_BEACON,      /* member: the beacon of the open round */
     FX_RECEIPT_ACCEPTED, /* ticket */
     FX_RECEIPT_REFUSED,  /* ticket, reason */
@@ -123,12 +123,12 @@ enum coordinator_effect_kind {
     FX_CLOSE,            /* id, round: the accumulator becomes the next model */
     FX_VALIDATE,         /* id */
     FX_COMMIT,           /* id, round, attempt, outcome: record, model, roster, in one */
-    FX_SETTLE,           /* COUNTED to the accepted, DROPPED to those with held_pending */
+    FX_SETTLE,           /* to every member what its `settlement` says */
     FX_RECALL,           /* id, member, session, key: what became of it? */
     FX_SEND_COUNTED,     /* member, session, key, version */
     FX_SEND_DROPPED,     /* member, session, key, reason */
     FX_PERSIST_OUTCOME,  /* id, outcome */
-    FX_FINISH,           /* outcome: to all connected */
+    FX_FINISH,           /* outcome: to every member_hears_finish */
     FX_SEND_FINISHED,    /* member, session, outcome */
     FX_TIMER,            /* deadline: the one timer; NO_DEADLINE stops it */
     FX_EXIT,             /* outcome; status where a local fault is the cause */

@@ -308,6 +308,9 @@ void on_committed(struct coordinator *c, const struct coordinator_event *event,
     for (uint32_t i = 0; i < c->roster.count; i++) {
         struct member *const member = &c->roster.members[c->roster.order[i]];
         member->contributed = member->accepted;
+        member->settlement = member->accepted       ? SETTLE_COUNTED
+                             : member->held_pending ? SETTLE_DROPPED
+                                                    : SETTLE_NOTHING;
     }
     if (c->outcome != OUTCOME_NONE) {
         end_job(c, effects);

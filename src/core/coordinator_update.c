@@ -66,7 +66,8 @@ enum reason coordinator_screen(const struct coordinator *coordinator,
         return member->key.attempt == info->key.attempt && member->key.epoch == info->key.epoch
                    ? REASON_EQUIVOCATION
                    : REASON_REPLAY;
-    if (member == nullptr && c->phase != COORDINATOR_COLLECTING)
+    /* The set is full at k, also while its last updates are still being folded in. */
+    if (member == nullptr && (c->phase != COORDINATOR_COLLECTING || c->accepted >= c->k))
         return c->phase == COORDINATOR_GATHERING ? REASON_FUTURE_ROUND : REASON_ROUND_CLOSED;
     return REASON_UNSPECIFIED;
 }
@@ -141,11 +142,20 @@ static void settle_held(struct coordinator *c, uint32_t index, const struct upda
 {
     struct member *const member = &c->roster.members[index];
     const bool ended = c->phase == COORDINATOR_ENDED;
-    if (held->round >= c->round && !ended) {
-        member->held = *held;
-        member->held_pending = held->round == c->round;
+    if (held->round > c->round) { /* of a history that a restored backup does not have */
+        struct coordinator_effect *const undone = effect_add(effects, FX_SEND_DROPPED);
+        undone->member = index;
+        undone->session = member->session;
+        undone->key = *held;
+        undone->reason = REASON_SUPERSEDED;
         return;
     }
+    if (held->round == c->round && !ended) {
+        member->held = *held;
+        member->held_pending = true;
+        return;
+    }
+    member->recalling = true;
     struct coordinator_effect *const recall = effect_add_pending(c, effects, FX_RECALL);
     recall->member = index;
     recall->session = member->session;
@@ -154,7 +164,25 @@ static void settle_held(struct coordinator *c, uint32_t index, const struct upda
 
 static bool can_be_asked(const struct coordinator *c, const struct member *member)
 {
-    return c->phase == COORDINATOR_COLLECTING && member->selected && c->epoch_id == 0;
+    return c->phase == COORDINATOR_COLLECTING && member_hears_beacon(member) && c->epoch_id == 0;
+}
+
+static void send_beacon(const struct coordinator *c, uint32_t index,
+                        struct coordinator_effects *effects)
+{
+    struct coordinator_effect *const beacon = effect_add(effects, FX_SEND_BEACON);
+    beacon->member = index;
+    beacon->session = c->roster.members[index].session;
+}
+
+static void send_finished(const struct coordinator *c, uint32_t index,
+                          struct coordinator_effects *effects)
+{
+    struct coordinator_effect *const finished = effect_add(effects, FX_SEND_FINISHED);
+    finished->member = index;
+    finished->session = c->roster.members[index].session;
+    finished->outcome = c->outcome;
+    finished->version = c->version;
 }
 
 void on_join(struct coordinator *c, const struct coordinator_event *event,
@@ -173,6 +201,8 @@ void on_join(struct coordinator *c, const struct coordinator_event *event,
     if (member->session != 0)
         effect_add(effects, FX_END_SESSION)->session = member->session;
     member->session = event->join.session;
+    member->recalling = false;
+    member->held_pending = false;
     trace_add(c, effects, TRACE_JOINED, index, 0, 0, REASON_UNSPECIFIED);
     struct coordinator_effect *const welcome = effect_add(effects, FX_WELCOME);
     welcome->member = index;
@@ -183,17 +213,11 @@ void on_join(struct coordinator *c, const struct coordinator_event *event,
     if (event->join.has_held)
         settle_held(c, index, &event->join.held, effects);
     if (c->phase == COORDINATOR_ENDED && !event->join.has_held) {
-        struct coordinator_effect *const finished = effect_add(effects, FX_SEND_FINISHED);
-        finished->member = index;
-        finished->session = member->session;
-        finished->outcome = c->outcome;
-        finished->version = c->version;
+        send_finished(c, index, effects);
     } else if (c->phase == COORDINATOR_GATHERING) {
         gather(c, effects);
     } else if (c->epoch_wanted <= c->epoch && can_be_asked(c, member)) {
-        struct coordinator_effect *const beacon = effect_add(effects, FX_SEND_BEACON);
-        beacon->member = index;
-        beacon->session = member->session;
+        send_beacon(c, index, effects);
     }
 }
 
@@ -218,6 +242,7 @@ void on_recalled(struct coordinator *c, const struct coordinator_event *event,
     struct member *const member = &c->roster.members[index];
     if (!member->used || member->session != event->recalled.session)
         return; /* gone again; it asks when it comes back */
+    member->recalling = false;
     struct coordinator_effect *const answer =
         effect_add(effects, event->recalled.counted ? FX_SEND_COUNTED : FX_SEND_DROPPED);
     answer->member = index;
@@ -231,11 +256,8 @@ void on_recalled(struct coordinator *c, const struct coordinator_event *event,
                              : REASON_ROUND_CLOSED;
     trace_add(c, effects, TRACE_SETTLED, index, event->recalled.key.round, event->recalled.counted,
               answer->reason);
-    if (c->phase == COORDINATOR_ENDED) {
-        struct coordinator_effect *const finished = effect_add(effects, FX_SEND_FINISHED);
-        finished->member = index;
-        finished->session = member->session;
-        finished->outcome = c->outcome;
-        finished->version = c->version;
-    }
+    if (c->phase == COORDINATOR_ENDED)
+        send_finished(c, index, effects);
+    else if (can_be_asked(c, member))
+        send_beacon(c, index, effects);
 }

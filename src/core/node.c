@@ -225,6 +225,15 @@ static void on_pulled(struct node *node, const struct node_event *event,
     effect->blob = event->blob;
 }
 
+static void note(struct node *node, struct node_effects *effects, enum node_note kind,
+                 enum reason reason)
+{
+    struct node_effect *const effect = add(effects, NODE_FX_NOTE);
+    effect->note = kind;
+    effect->key = node->kept.key;
+    effect->reason = reason;
+}
+
 static void on_trained(struct node *node, const struct node_event *event,
                        struct node_effects *effects)
 {
@@ -241,6 +250,10 @@ static void on_trained(struct node *node, const struct node_event *event,
     if (node->has_beacon &&
         same_base(&node->beacon, node->working.round, &node->working.version.id))
         node->working = node->beacon;
+    /* The new update takes the place of one that nobody settled: its round is over. */
+    if (node->kept.state == UPDATE_HELD || node->kept.state == UPDATE_ACCEPTED)
+        note(node, effects, NOTE_DROPPED, REASON_SUPERSEDED);
+    node->kept.state = UPDATE_SETTLED;
     struct node_effect *const effect = add(effects, NODE_FX_HOLD);
     effect->id = node->work_id;
     effect->beacon = node->working;
@@ -258,15 +271,6 @@ static void on_held(struct node *node, const struct node_event *event, struct no
         .state = UPDATE_HELD, .key = event->key, .base_id = node->working.version.id};
     trace(node, effects, TRACE_HELD, event->key.round, 0, REASON_UNSPECIFIED);
     work_ended(node, effects, false);
-}
-
-static void note(struct node *node, struct node_effects *effects, enum node_note kind,
-                 enum reason reason)
-{
-    struct node_effect *const effect = add(effects, NODE_FX_NOTE);
-    effect->note = kind;
-    effect->key = node->kept.key;
-    effect->reason = reason;
 }
 
 /* Late, busy and the like say nothing against the update itself: its round may open again. */

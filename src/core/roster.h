@@ -8,6 +8,13 @@
 
 #include "core/machine.h"
 
+/* What FX_SETTLE tells a member; it stays until the next commit, so that the shell can read it. */
+enum settlement {
+    SETTLE_NOTHING,
+    SETTLE_COUNTED, /* member.key is in the version */
+    SETTLE_DROPPED, /* member.held is not: it came too late */
+};
+
 struct member {
     char name[MEMBER_NAME_MAX];
     uint64_t session; /* the Join that is open; 0: away */
@@ -15,7 +22,9 @@ struct member {
     bool selected;     /* asked in the open round */
     bool accepted;     /* its update is in the open round's accepted set */
     bool contributed;  /* its update is in the version committed last */
+    bool recalling;    /* what became of its last update is being looked up: no beacon before */
     bool held_pending; /* joined while the round was closing, holding an update for it */
+    enum settlement settlement;
     struct update_key held;
     /* Of the accepted update. */
     struct update_key key;
@@ -24,6 +33,19 @@ struct member {
     double loss;
     uint32_t weight_samples; /* min(samples, samples_max) */
 };
+
+/* Whether the beacon of the open round goes to this member now. */
+static inline bool member_hears_beacon(const struct member *member)
+{
+    return member->used && member->session != 0 && member->selected && !member->recalling;
+}
+
+/* Whether FX_FINISH goes to this member now; one whose last update is being looked up hears it
+ * after. */
+static inline bool member_hears_finish(const struct member *member)
+{
+    return member->used && member->session != 0 && !member->recalling;
+}
 
 struct roster {
     struct member *members; /* member[capacity], the caller's memory */
