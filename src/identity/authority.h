@@ -25,14 +25,15 @@ struct authority;
 /*
  * Makes the folder dir (0700, must not exist or be empty) with new roots: p256.key, ml-dsa-65.key
  * (0600), p256.pem, ml-dsa-65.pem, bundle.pem, FORMAT (version and trust domain). What was written
- * is removed again on failure. EXISTS where anything is there, INVAL, IO, NO_MEMORY.
+ * is removed again on failure. EXISTS where anything is there, INVAL, LIMIT, IO, NO_SPACE,
+ * NO_MEMORY.
  */
 [[nodiscard]] enum status authority_init(const char *dir, const char *trust_domain,
                                          int64_t now_unix_s, struct error *err);
 
 /*
  * Opens it. NOT_FOUND, VERSION, CORRUPT, PERMISSION where others can read the keys (with the chmod
- * that mends it), NO_MEMORY.
+ * that mends it), IO, NO_MEMORY.
  */
 [[nodiscard]] enum status authority_open(const char *dir, struct authority **ret_authority,
                                          struct error *err);
@@ -50,9 +51,12 @@ struct slice authority_bundle(const struct authority *authority);
  *
  * csr         PKCS#10 in DER; P-256 or ML-DSA-65, which picks the root.
  * spiffe_id   of this trust domain, with a path.
+ * ttl_s       in [AUTHORITY_TTL_MIN_S, AUTHORITY_TTL_MAX_S].
  * ret_der     the certificate is appended; it is issued by the root, so it is the whole chain.
  *
- * PEER for a request that is malformed or not signed by its key, INVAL, LIMIT, NO_MEMORY.
+ * PEER for a request that is malformed, has another kind of key or is not signed by its key; INVAL
+ * for spiffe_id and ttl_s; LIMIT for a request that is too large and where now is not within the
+ * root's own dates; IO where OpenSSL fails, NO_MEMORY.
  */
 [[nodiscard]] enum status authority_issue(const struct authority *authority, struct slice csr,
                                           const char *spiffe_id, uint32_t ttl_s, int64_t now_unix_s,
