@@ -77,6 +77,7 @@ enum outcome {
     X(HELD, "the update for round {a} is signed and durable")                                      \
     X(OFFERED, "offers the update for round {a}")                                                  \
     X(ACKNOWLEDGED, "the update for round {a} is acknowledged")                                    \
+    X(TURNED_AWAY, "the update for round {a} is refused: {r}")                                     \
     X(COUNTED, "the update for round {a} is counted")                                              \
     X(DROPPED, "the update for round {a} is dropped: {r}")                                         \
     X(CONNECTION_LOST, "the connection is lost")                                                   \

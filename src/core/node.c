@@ -251,7 +251,7 @@ static void on_trained(struct node *node, const struct node_event *event,
         same_base(&node->beacon, node->working.round, &node->working.version.id))
         node->working = node->beacon;
     /* The new update takes the place of one that nobody settled: its round is over. */
-    if (node->kept.state == UPDATE_HELD || node->kept.state == UPDATE_ACCEPTED)
+    if (node_awaits_settlement(node))
         note(node, effects, NOTE_DROPPED, REASON_SUPERSEDED);
     node->kept.state = UPDATE_SETTLED;
     struct node_effect *const effect = add(effects, NODE_FX_HOLD);
@@ -277,8 +277,8 @@ static void on_held(struct node *node, const struct node_event *event, struct no
 static bool may_come_back(enum reason reason)
 {
     return reason == REASON_ROUND_CLOSED || reason == REASON_FUTURE_ROUND ||
-           reason == REASON_NOT_SELECTED || reason == REASON_FUTURE_EPOCH ||
-           reason_class_of(reason) == REASON_CLASS_AGAIN;
+           reason == REASON_JOB_ENDED || reason == REASON_NOT_SELECTED ||
+           reason == REASON_FUTURE_EPOCH || reason_class_of(reason) == REASON_CLASS_AGAIN;
 }
 
 static void on_receipt(struct node *node, const struct node_event *event,
@@ -298,7 +298,7 @@ static void on_receipt(struct node *node, const struct node_event *event,
         note(node, effects, NOTE_ACCEPTED, REASON_UNSPECIFIED);
         return;
     }
-    trace(node, effects, TRACE_REFUSED, node->kept.key.round, 0, event->receipt.reason);
+    trace(node, effects, TRACE_TURNED_AWAY, node->kept.key.round, 0, event->receipt.reason);
     note(node, effects, NOTE_REFUSED, event->receipt.reason);
     if (reason_class_of(event->receipt.reason) == REASON_CLASS_AGAIN) {
         wait_to_retry(node);
@@ -329,8 +329,7 @@ static void on_settled(struct node *node, const struct node_event *event,
 static void on_finished(struct node *node, const struct node_event *event,
                         struct node_effects *effects)
 {
-    if (node->kept.state == UPDATE_HELD || node->kept.state == UPDATE_ACCEPTED ||
-        node->kept.state == UPDATE_REFUSED) {
+    if (node_awaits_settlement(node)) {
         trace(node, effects, TRACE_DROPPED, node->kept.key.round, 0, REASON_JOB_ENDED);
         note(node, effects, NOTE_DROPPED, REASON_JOB_ENDED);
         node->kept.state = UPDATE_SETTLED;

@@ -152,5 +152,12 @@ struct node {
 /* Makes a machine that waits for NODE_EV_START. Cannot fail. */
 void node_init(struct node *node, const struct node_settings *settings);
 
+/* Whether the kept update (node->kept) waits for COUNTED or DROPPED: a Join names it then. */
+static inline bool node_awaits_settlement(const struct node *node)
+{
+    return node->kept.state == UPDATE_HELD || node->kept.state == UPDATE_ACCEPTED ||
+           node->kept.state == UPDATE_REFUSED;
+}
+
 /* Applies time, then the event; writes the effects in the order in which they must be begun. */
 void node_step(struct node *node, const struct node_event *event, struct node_effects *ret_effects);
