@@ -26,7 +26,7 @@ def main():
         ["gcovr", "--root", str(top), "--object-directory", str(build), "--filter", "src/",
          "--exclude", r".*\.pb-c\.c", "--exclude-branches-by-pattern", r".*\bCHECK\(.*", "--exclude-throw-branches",
          "--exclude-unreachable-branches", "--gcov-ignore-parse-errors=negative_hits.warn_once_per_file",
-         "--merge-mode-functions=merge-use-line-0", "--json-summary", str(summary), "--quiet", "-j", "2"],
+         "--merge-mode-functions=merge-use-line-0", "--json-summary", str(summary), "-j", "2"],
         cwd=top, check=True)
     totals = defaultdict(lambda: [0, 0, 0, 0])
     files = json.loads(summary.read_text())["files"]
