@@ -1,0 +1,59 @@
+/*
+ * mesh_direct.h - the mesh without servers of its own: direct gRPC connections (rpc/) that carry
+ * fedra.v1.Federation, and grpc.health.v1.Health.
+ */
+#pragma once
+
+#include "mesh/mesh.h"
+#include "rpc/rpc_limits.h"
+
+#include <openssl/types.h>
+#include <uv.h>
+
+struct hub_direct_options {
+    const char *address; /* numeric */
+    uint16_t port;       /* 0: any free one */
+    SSL_CTX *tls;        /* made for a server; a reference is taken */
+    /* Who is it? OK gives the SPIFFE id and whether it may Join and push; else refused with err. */
+    enum status (*identify)(void *context, SSL *ssl, char ret_peer[static MESH_NAME_MAX],
+                            bool *ret_member, struct error *err);
+    struct envelope_limits limits;
+    uint64_t message_bytes_max;
+    uint32_t connections_max;
+    uint32_t keepalive_ms;        /* a silent connection is asked, then cut after as long again */
+    uint32_t directive_queue_max; /* bytes that wait for one slow member, 0: 4 MiB */
+    uint32_t push_timeout_ms;     /* of a whole PushUpdate without progress, 0: 60,000 */
+};
+
+/*
+ * Listens. handlers must live as long as the hub; context is handed to them. *ret_port is the port
+ * that was bound. IO (address in use, with the address in err), INVAL, NO_MEMORY.
+ */
+[[nodiscard]] enum status hub_direct_open(uv_loop_t *loop, const struct hub_direct_options *options,
+                                          const struct hub_handlers *handlers, void *context,
+                                          struct hub **ret_hub, uint16_t *ret_port,
+                                          struct error *err);
+
+/* New connections use this context from now on (rotation). */
+void hub_direct_set_tls(struct hub *hub, SSL_CTX *tls);
+
+struct leaf_direct_options {
+    const char *host;
+    uint16_t port;
+    SSL_CTX *tls; /* made for a client; a reference is taken */
+    /* Is the server who it should be? OK gives its SPIFFE id. */
+    enum status (*identify)(void *context, SSL *ssl, char ret_peer[static MESH_NAME_MAX],
+                            struct error *err);
+    uint64_t message_bytes_max;
+    uint32_t keepalive_ms;
+    uint32_t call_timeout_ms; /* of a pull or push without progress, 0: 60,000 */
+};
+
+/* A leaf that is not connected yet: leaf_join connects. INVAL, NO_MEMORY. */
+[[nodiscard]] enum status leaf_direct_create(uv_loop_t *loop,
+                                             const struct leaf_direct_options *options,
+                                             const struct leaf_handlers *handlers, void *context,
+                                             struct leaf **ret_leaf, struct error *err);
+
+/* The next leaf_join uses this context (rotation). */
+void leaf_direct_set_tls(struct leaf *leaf, SSL_CTX *tls);
