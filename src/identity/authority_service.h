@@ -11,7 +11,9 @@
 
 /*
  * An operator may ask for every id of its trust domain but the authority's; everybody may ask for
- * its own id (a renewal with new keys). PERMISSION otherwise, INVAL, LIMIT, PEER.
+ * its own id (a renewal with new keys), while its own certificate is valid. PERMISSION otherwise;
+ * INVAL, LIMIT, PEER, IO, NO_MEMORY as authority_issue; PEER where the envelope's key is not
+ * ML-DSA-65.
  *
  * The caller frees *ret_response by fedra__v1__issue_response__free_unpacked(.., nullptr).
  */
