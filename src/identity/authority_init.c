@@ -38,7 +38,7 @@ struct making {
 
 static enum status status_of_errno(int number)
 {
-    return number == ENOSPC || number == EDQUOT ? STATUS_NO_SPACE : STATUS_IO;
+    return number == ENOSPC || number == EDQUOT || number == EFBIG ? STATUS_NO_SPACE : STATUS_IO;
 }
 
 /* EXISTS where the folder has any entry. */
