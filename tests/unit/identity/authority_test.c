@@ -279,6 +279,10 @@ static void no_certificate_outlives_or_precedes_its_root(void **state)
     assert_int_equal(svid_verify(trust, leaf, nullptr, end - 1, 0, nullptr, &info, nullptr),
                      STATUS_OK);
     X509_free(leaf);
+    leaf = issue(csr, 101, end - 100);
+    assert_int_equal(svid_check_leaf(leaf, &info, nullptr), STATUS_OK);
+    assert_int_equal(info.not_after_unix_s, end);
+    X509_free(leaf);
     leaf = issue(csr, TTL_S, first + 10);
     assert_int_equal(svid_check_leaf(leaf, &info, nullptr), STATUS_OK);
     assert_int_equal(info.not_before_unix_s, first);
