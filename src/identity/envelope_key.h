@@ -32,5 +32,6 @@ void envelope_signer_destroy(struct signer *signer);
  * Is it the key's signature of message under context? SIGNATURE where not, INVAL for a bad context,
  * NO_MEMORY. Thread-safe.
  */
-[[nodiscard]] enum status envelope_verify(EVP_PKEY *key, const char *context, struct slice message,
-                                          struct slice signature, struct error *err);
+[[nodiscard]] enum status envelope_signature_verify(EVP_PKEY *key, const char *context,
+                                                    struct slice message, struct slice signature,
+                                                    struct error *err);

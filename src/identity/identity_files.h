@@ -29,7 +29,7 @@ struct slice identity_request_tls_csr(const struct identity_request *request);
 struct slice identity_request_envelope_csr(const struct identity_request *request);
 
 /* Certificates in DER, leaf first, without the root. */
-struct certificate_chain {
+struct svid_chain {
     struct slice certificates[SVID_CHAIN_MAX];
     size_t count;
 };
@@ -44,8 +44,8 @@ struct certificate_chain {
  * IO.
  */
 [[nodiscard]] enum status identity_install(const struct identity_request *request, const char *dir,
-                                           const struct certificate_chain *tls_chain,
-                                           const struct certificate_chain *envelope_chain,
+                                           const struct svid_chain *tls_chain,
+                                           const struct svid_chain *envelope_chain,
                                            struct slice bundle_pem, int64_t now_unix_s,
                                            struct error *err);
 

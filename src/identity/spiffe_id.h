@@ -6,14 +6,10 @@
 #pragma once
 
 #include "base/status.h"
+#include "wire/signer.h"
 
 #include <stddef.h>
 #include <stdint.h>
-
-enum {
-    SPIFFE_ID_MAX = 256, /* with its zero. The standard allows 2,048 bytes; Fedra takes at most 255
-                            so that an id fits fixed records. */
-};
 
 /* Who a process is, from its path. Values are bits for a set of roles. */
 enum spiffe_role {

@@ -13,7 +13,6 @@
 
 enum {
     WIRE_VERSION = 1,
-    SPIFFE_ID_MAX = 256, /* bytes with the zero */
     JOB_NAME_MAX = 65,   /* bytes with the zero */
     INSTANCE_ID_BYTES = 16,
     HEADER_BYTES_MAX = 4096,   /* a serialised header */

@@ -12,7 +12,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { SIGNATURE_BYTES_MAX = 4096 };
+enum {
+    SIGNATURE_BYTES_MAX = 4096,
+    SPIFFE_ID_MAX = 256, /* bytes with the zero; the standard allows 2,048, Fedra takes 255 so that
+                            an id fits fixed records */
+};
 
 struct signer_ops {
     /*
@@ -28,7 +32,7 @@ struct signer {
     const struct signer_ops *ops;
     void *state;
     struct digest key_id;
-    char spiffe_id[256];
+    char spiffe_id[SPIFFE_ID_MAX];
 };
 
 struct verifier_ops {
@@ -39,7 +43,7 @@ struct verifier_ops {
      */
     enum status (*verify)(void *state, const struct digest *key_id, const char *context,
                           struct slice message, struct slice signature, int64_t now_unix_s,
-                          char ret_spiffe_id[256], struct error *err);
+                          char ret_spiffe_id[SPIFFE_ID_MAX], struct error *err);
 };
 
 struct verifier {
