@@ -203,6 +203,11 @@ enum status certificate_make(const struct certificate_plan *plan, X509 **ret_cer
             error_set_openssl(err, STATUS_IO, "the certificate of %s cannot be made", plan->uri);
         goto out;
     }
+    /* Where memory runs out, OpenSSL 3.5 can give a wrong ML-DSA signature and call it success. */
+    if (X509_verify(certificate, signing) != 1) {
+        status = error_set_openssl(err, STATUS_IO, "the signature for %s went wrong", plan->uri);
+        goto out;
+    }
     *ret_certificate = certificate;
     certificate = nullptr;
 out:
