@@ -109,7 +109,10 @@ struct leaf {
     return hub->ops->send(hub, session, directive);
 }
 
-/* Ends a session; its on_leave follows. Unknown sessions are ignored. */
+/*
+ * Ends a session after the directives that were sent; its on_leave follows. The member's on_lost
+ * has AGAIN and the reason. Unknown sessions are ignored.
+ */
 static inline void hub_end(struct hub *hub, uint64_t session, const char *reason)
 {
     hub->ops->end(hub, session, reason);
@@ -140,7 +143,10 @@ leaf_join(struct leaf *leaf, const struct join_request *request, struct error *e
     return leaf->ops->join(leaf, request, err);
 }
 
-/* Fetches a blob of size bytes into the owner's memory, kept until on_pulled. UNREACHABLE. */
+/*
+ * Fetches a blob of size bytes into the owner's memory, kept until on_pulled. id is not that of a
+ * transfer under way. UNREACHABLE, NO_MEMORY; INVAL for an empty digest.
+ */
 [[nodiscard]] static inline enum status leaf_pull(struct leaf *leaf, uint64_t id,
                                                   const struct digest *digest, uint8_t *bytes,
                                                   uint64_t size)
@@ -148,7 +154,10 @@ leaf_join(struct leaf *leaf, const struct join_request *request, struct error *e
     return leaf->ops->pull(leaf, id, digest, bytes, size);
 }
 
-/* Offers an update; both slices stay valid until on_receipt. UNREACHABLE. */
+/*
+ * Offers an update; both slices stay valid until on_receipt. id is not that of a transfer under
+ * way. UNREACHABLE, NO_MEMORY; INVAL for an envelope of a size that none has.
+ */
 [[nodiscard]] static inline enum status leaf_push(struct leaf *leaf, uint64_t id,
                                                   struct slice envelope, struct slice payload)
 {

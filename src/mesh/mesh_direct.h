@@ -18,11 +18,15 @@ struct hub_direct_options {
     enum status (*identify)(void *context, SSL *ssl, char ret_peer[static MESH_NAME_MAX],
                             bool *ret_member, struct error *err);
     struct envelope_limits limits;
-    uint64_t message_bytes_max;
+    uint64_t message_bytes_max; /* at least UPDATE_PART_BYTES_MAX, 0: 4 MiB */
     uint32_t connections_max;
     uint32_t keepalive_ms;        /* a silent connection is asked, then cut after as long again */
     uint32_t directive_queue_max; /* bytes that wait for one slow member, 0: 4 MiB */
-    uint32_t push_timeout_ms;     /* of a whole PushUpdate without progress, 0: 60,000 */
+    /*
+     * A call that waits for its peer is cut after this long without progress, 0: 60,000: parts of
+     * an update that do not come, a blob or answer that is not read, a Join without a request.
+     */
+    uint32_t push_timeout_ms;
 };
 
 /*
@@ -44,9 +48,10 @@ struct leaf_direct_options {
     /* Is the server who it should be? OK gives its SPIFFE id. */
     enum status (*identify)(void *context, SSL *ssl, char ret_peer[static MESH_NAME_MAX],
                             struct error *err);
-    uint64_t message_bytes_max;
+    uint64_t message_bytes_max; /* at least UPDATE_PART_BYTES_MAX, 0: 4 MiB */
     uint32_t keepalive_ms;
-    uint32_t call_timeout_ms; /* of a pull or push without progress, 0: 60,000 */
+    /* Of a pull or push without progress, and of a Join without a Welcome, 0: 60,000. */
+    uint32_t call_timeout_ms;
 };
 
 /* A leaf that is not connected yet: leaf_join connects. INVAL, NO_MEMORY. */
