@@ -152,3 +152,32 @@ int config_command(int argc, char **argv)
     write_usage(stderr);
     return EXIT_USAGE;
 }
+
+int command_run_role(const struct option_table *table, int argc, char **argv, const char **file,
+                     const struct option_list *sets, const char *who, const char *const *needed,
+                     uint32_t needed_count, int (*run)(const struct config *config))
+{
+    uint32_t operands = 0;
+    const int early = options_parse_or_exit_code(table, argc, argv, &operands);
+    if (early >= 0)
+        return early;
+    if (*file == nullptr) {
+        fprintf(stderr, "%s: needs its configuration, -c FILE\n", who);
+        return EXIT_USAGE;
+    }
+    struct config *const config = malloc(sizeof(*config));
+    int code = EXIT_USAGE;
+    struct config_report report;
+    config_report_init(&report);
+    if (config == nullptr)
+        fprintf(stderr, "%s: out of memory\n", who);
+    else if (command_load_config(*file, sets, config) == STATUS_OK) {
+        if (config_require(config, who, needed, needed_count, &report) == STATUS_OK)
+            code = run(config);
+        else
+            command_write_report(&report, stderr);
+    }
+    config_report_deinit(&report);
+    free(config);
+    return code;
+}

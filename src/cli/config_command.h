@@ -18,3 +18,11 @@ int config_command(int argc, char **argv);
 
 /* Writes what a report holds to a file, whatever it is. */
 void command_write_report(const struct config_report *report, FILE *file);
+
+/*
+ * What `fedra coordinator` and `fedra node` do alike: parse argv by table (whose options point to
+ * file and sets), load and check the configuration, demand the keys that who needs, run it.
+ */
+int command_run_role(const struct option_table *table, int argc, char **argv, const char **file,
+                     const struct option_list *sets, const char *who, const char *const *needed,
+                     uint32_t needed_count, int (*run)(const struct config *config));

@@ -1,0 +1,30 @@
+/*
+ * coordinator_command.c - `fedra coordinator`: checks the configuration, then runs it.
+ */
+#include "cli/coordinator_command.h"
+
+#include "cli/config_command.h"
+#include "host/coordinator_host.h"
+
+#include <stdlib.h>
+
+static const char *const needed[] = {"server.listen", "server.state", "identity.directory"};
+
+int coordinator_command(int argc, char **argv)
+{
+    const char *file = nullptr;
+    struct option_list sets = {0};
+    const struct option_spec specs[] = {
+        {"config", 'c', "FILE", "the configuration", .text = &file},
+        {"set", 0, "KEY=VALUE", "override a key; may be repeated", .list = &sets},
+    };
+    const struct option_table table = {
+        .usage = "coordinator -c FILE [--set KEY=VALUE]...",
+        .help = "Runs the centre of a federation until its job ends. Exit code: 0 converged, "
+                "exhausted or cancelled, 3 diverged, 1 a fault, 2 wrong usage or configuration.",
+        .specs = specs,
+        .spec_count = sizeof(specs) / sizeof(*specs),
+    };
+    return command_run_role(&table, argc, argv, &file, &sets, "fedra coordinator", needed,
+                            sizeof(needed) / sizeof(*needed), coordinator_host_run);
+}

@@ -1,0 +1,271 @@
+/*
+ * coordinator_commit.c - gathers what a commit record needs on the loop's thread, then encodes,
+ * signs and stores it on the disk worker.
+ */
+#include "host/coordinator_commit.h"
+
+#include "base/check.h"
+#include "wire/record.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { RULE_PARAMETERS = 2 };
+
+struct commit_job {
+    struct job job;
+    struct coordinator_host *host;
+    struct coordinator_effect effect;
+    struct coordinator_event event;
+    struct error error;
+    struct model_file *file;
+    struct record_head head;
+    struct store_version version;
+    char outcome[STORE_OUTCOME_MAX];
+    struct bytes metrics;
+    uint64_t open_round;
+    uint32_t count; /* accepted */
+    struct record_accepted *accepted;
+    struct store_counted *counted;
+    struct bytes *envelopes; /* copies, by accepted */
+    struct bytes *chains;    /* certificates of the keys, by accepted */
+    struct store_member *members;
+    uint32_t member_count;
+};
+
+static void commit_free(struct commit_job *work)
+{
+    for (uint32_t i = 0; i < work->count; i++) {
+        if (work->envelopes != nullptr)
+            bytes_deinit(&work->envelopes[i]);
+        if (work->chains != nullptr)
+            bytes_deinit(&work->chains[i]);
+    }
+    bytes_deinit(&work->metrics);
+    free(work->accepted);
+    free(work->counted);
+    free(work->envelopes);
+    free(work->chains);
+    free(work->members);
+    free(work);
+}
+
+static void add_accepted(struct commit_job *work, uint32_t index)
+{
+    struct coordinator_host *const host = work->host;
+    const struct member *const member = &host->machine.roster.members[index];
+    const struct accepted_update *const update = &host->accepted[index];
+    const uint32_t at = work->count++;
+    struct bytes *const copy = &work->envelopes[at];
+    bytes_init(copy, ENVELOPE_BYTES_MAX);
+    bytes_init(&work->chains[at], STORE_CERTIFICATE_BYTES_MAX);
+    CHECK(bytes_append(copy, update->envelope.data, update->envelope.size) == STATUS_OK);
+    /* A key that is gone from the ring leaves no certificate; the record names it all the same. */
+    (void)!keyring_find_certificate(host->keyring, &update->key_id, &work->chains[at]);
+    work->accepted[at] = (struct record_accepted){
+        .header_bytes = {copy->data, update->header_size},
+        .signature = {copy->data + update->header_size, copy->size - update->header_size},
+        .weight = update->weight,
+        .key_id = update->key_id};
+    work->counted[at] = (struct store_counted){.node = work->members[work->member_count - 1].name,
+                                               .round = member->key.round,
+                                               .attempt = member->key.attempt,
+                                               .samples = member->samples,
+                                               .payload_digest = member->key.payload_digest};
+}
+
+/* Members in the order of their names, which is that of the record. */
+static enum status gather(struct commit_job *work)
+{
+    const struct roster *const roster = &work->host->machine.roster;
+    const uint32_t capacity = roster->count > 0 ? roster->count : 1;
+    work->accepted = calloc(capacity, sizeof(*work->accepted));
+    work->counted = calloc(capacity, sizeof(*work->counted));
+    work->envelopes = calloc(capacity, sizeof(*work->envelopes));
+    work->chains = calloc(capacity, sizeof(*work->chains));
+    work->members = calloc(capacity, sizeof(*work->members));
+    if (!work->accepted || !work->counted || !work->envelopes || !work->chains || !work->members)
+        return STATUS_NO_MEMORY;
+    const bool round = work->effect.kind == FX_COMMIT && work->effect.round > 0;
+    for (uint32_t i = 0; i < roster->count; i++) {
+        const struct member *const member = &roster->members[roster->order[i]];
+        struct store_member *const row = &work->members[work->member_count++];
+        memcpy(row->name, member->name, sizeof(row->name));
+        row->active = member->accepted || (!round && member->contributed);
+        row->key_id = work->host->accepted[roster->order[i]].key_id;
+        if (round && member->accepted)
+            add_accepted(work, roster->order[i]);
+    }
+    return STATUS_OK;
+}
+
+static void fill_rule(struct record_head *head, const struct config *config)
+{
+    snprintf(head->rule, sizeof(head->rule), "mean");
+    head->parameter_count = RULE_PARAMETERS;
+    snprintf(head->parameters[0].name, sizeof(head->parameters[0].name), "samples_max");
+    snprintf(head->parameters[0].value, sizeof(head->parameters[0].value), "%llu",
+             (unsigned long long)config->limits.samples_max);
+    snprintf(head->parameters[1].name, sizeof(head->parameters[1].name), "update_norm_max");
+    snprintf(head->parameters[1].value, sizeof(head->parameters[1].value), "%a",
+             config->limits.update_norm_max);
+}
+
+static void fill_head(struct commit_job *work)
+{
+    const struct coordinator_host *const host = work->host;
+    const struct coordinator *const machine = &host->machine;
+    const bool round = work->effect.kind == FX_COMMIT && work->effect.round > 0;
+    struct record_head *const head = &work->head;
+    memcpy(head->job, host->config->job.name, sizeof(host->config->job.name));
+    memcpy(head->instance_id, host->instance_id, INSTANCE_ID_BYTES);
+    head->hash_id = DIGEST_SHA256;
+    head->epoch = machine->epoch;
+    head->attempt = work->effect.attempt;
+    head->number = machine->has_version ? machine->version.number + 1 : 0;
+    head->parent_id = machine->version.id;
+    head->round = round ? work->effect.round : machine->round;
+    fill_rule(head, host->config);
+    head->learning_rate = host->config->optimiser.learning_rate;
+    head->round_seed = host->round_seed;
+    if (round && host->machine.settings.validate) {
+        head->validation_source = VALIDATION_CENTRAL;
+        head->validation_loss = machine->validation_loss;
+        head->validation_accuracy = machine->validation_accuracy;
+        head->validation_samples = host->validation.samples;
+    }
+    head->model_digest = work->file->model_digest;
+    head->model_blob_digest = work->file->blob_digest;
+    head->model_blob_length = work->file->size;
+    head->layout_digest = host->layout->digest;
+    head->aggregate_norm = round ? host->aggregate_norm : 0;
+    head->committed_unix_ms = clock_unix_ms();
+    head->outcome = (enum wire_outcome)work->effect.outcome;
+    head->accepted_count = work->count;
+}
+
+static const char *outcome_name(enum outcome outcome)
+{
+    static const char *const names[] = {
+        [OUTCOME_NONE] = "",
+        [OUTCOME_CONVERGED] = "converged",
+        [OUTCOME_DIVERGED] = "diverged",
+        [OUTCOME_EXHAUSTED] = "exhausted",
+        [OUTCOME_CANCELLED] = "cancelled",
+    };
+    return names[outcome];
+}
+
+static void fill_version(struct commit_job *work)
+{
+    char hex[DIGEST_HEX_MAX];
+    const struct record_head *const head = &work->head;
+    work->version = (struct store_version){.epoch = head->epoch,
+                                           .number = head->number,
+                                           .round = head->round,
+                                           .parent = head->parent_id,
+                                           .model_digest = head->model_digest,
+                                           .blob_digest = head->model_blob_digest,
+                                           .created_ms = (int64_t)head->committed_unix_ms};
+    digest_to_hex(&head->model_digest, hex);
+    snprintf(work->version.model_file, sizeof(work->version.model_file), "%06llu-%.16s.safetensors",
+             (unsigned long long)head->number, hex);
+    snprintf(work->outcome, sizeof(work->outcome), "%s", outcome_name(work->effect.outcome));
+    work->open_round = work->effect.kind == FX_COMMIT ? work->effect.round + 1 : head->round;
+}
+
+static enum status store_all(struct commit_job *work, struct slice record)
+{
+    struct store *const store = work->host->store;
+    const struct slice model = {work->file->bytes, work->file->size};
+    enum status status = store_put_model(store, work->version.model_file, &model, 1, &work->error);
+    for (uint32_t i = 0; i < work->count && status == STATUS_OK; i++) {
+        if (work->chains[i].size == 0)
+            continue;
+        status = store_put_certificate(store, &work->accepted[i].key_id,
+                                       bytes_slice(&work->chains[i]), &work->error);
+        if (status == STATUS_EXISTS) /* renewed: the certificate of the first use stays */
+            status = STATUS_OK;
+    }
+    if (status != STATUS_OK)
+        return status;
+    const struct store_commit commit = {
+        .version = work->version,
+        .record = record,
+        .counted = work->counted,
+        .counted_count = work->count,
+        .members = work->members,
+        .member_count = work->member_count,
+        .open_round = work->open_round,
+        .outcome = work->outcome[0] != 0 ? work->outcome : nullptr,
+        .metrics = work->metrics.size > 0 ? (const char *)work->metrics.data : nullptr,
+    };
+    return store_commit(store, &commit, &work->error);
+}
+
+static void run_commit(struct job *job)
+{
+    struct commit_job *const work = (struct commit_job *)job;
+    struct bytes record;
+    struct bytes signed_record;
+    bytes_init(&record, STORE_RECORD_BYTES_MAX);
+    bytes_init(&signed_record, STORE_RECORD_BYTES_MAX);
+    enum status status = record_encode(&work->head, work->accepted, &record, &work->error);
+    if (status == STATUS_OK)
+        status = record_sign(bytes_slice(&record), &work->host->signer, &signed_record,
+                             &work->version.id);
+    if (status == STATUS_OK)
+        status = store_all(work, bytes_slice(&signed_record));
+    /* The line's zero is for the store; the file gets the line only. */
+    if (status == STATUS_OK && work->metrics.size > 0) {
+        work->metrics.size--;
+        status = run_folder_append_metrics(work->host, bytes_slice(&work->metrics), &work->error);
+    }
+    bytes_deinit(&record);
+    bytes_deinit(&signed_record);
+    work->event.status = status;
+}
+
+static void on_committed(struct job *job)
+{
+    struct commit_job *const work = (struct commit_job *)job;
+    struct coordinator_host *const host = work->host;
+    struct coordinator_event event = work->event;
+    const struct coordinator_effect effect = work->effect;
+    if (event.status != STATUS_OK) {
+        log_event(host->log, LOG_ERROR, "commit.failed", LOG_STATUS(event.status),
+                  LOG_STR("text", work->error.text));
+        fprintf(stderr, "fedra coordinator: the version could not be made durable: %s\n",
+                work->error.text[0] != 0 ? work->error.text : status_text(event.status));
+    } else if (event.kind == EV_COMMITTED) {
+        event.version = (struct version_ref){.number = work->head.number,
+                                             .id = work->version.id,
+                                             .model_digest = work->head.model_digest,
+                                             .blob_digest = work->head.model_blob_digest,
+                                             .blob_bytes = work->head.model_blob_length};
+    }
+    model_file_unref(work->file);
+    commit_free(work);
+    versions_committed(host, &effect, &event);
+}
+
+void commit_begin(struct coordinator_host *host, const struct coordinator_effect *effect)
+{
+    const bool commit = effect->kind == FX_COMMIT;
+    struct commit_job *const work = calloc(1, sizeof(*work));
+    CHECK(work != nullptr);
+    work->job = (struct job){.run = run_commit, .done = on_committed};
+    work->host = host;
+    work->effect = *effect;
+    work->event = (struct coordinator_event){.kind = commit ? EV_COMMITTED : EV_OUTCOME_PERSISTED,
+                                             .id = effect->id};
+    work->file = model_file_ref(commit ? host->candidate : host->model);
+    bytes_init(&work->metrics, STORE_METRICS_BYTES_MAX);
+    enum status status = gather(work);
+    if (status == STATUS_OK && commit && effect->round > 0)
+        status = run_folder_metrics_line(host, &work->metrics);
+    CHECK(status == STATUS_OK); /* out of memory: the next start goes on from the last commit */
+    fill_head(work);
+    fill_version(work);
+    worker_submit(host->disk, &work->job);
+}

@@ -1,0 +1,155 @@
+/*
+ * coordinator_host_internal.h - what the coordinator's shell keeps, shared by its files.
+ */
+#pragma once
+
+#include "core/coordinator.h"
+#include "host/clock.h"
+#include "host/config.h"
+#include "host/log.h"
+#include "host/model_file.h"
+#include "host/worker.h"
+#include "identity/envelope_key.h"
+#include "identity/keyring.h"
+#include "identity/tls_context.h"
+#include "mesh/mesh.h"
+#include "robust/accumulator.h"
+#include "store/store.h"
+#include "train/dataset.h"
+#include "train/model_spec.h"
+
+#include <uv.h>
+
+enum {
+    REASONS = 32,         /* numbers of enum reason are below */
+    OFFERS_MAX = 1 << 15, /* updates under way at once; more are told BUSY */
+};
+
+struct coordinator_host;
+
+/* An update on its way from the wire into the accumulator. */
+struct offer {
+    struct job job;
+    struct coordinator_host *host;
+    struct offer *next; /* in its bucket */
+    uint64_t ticket;
+    uint64_t fold_id;
+    uint32_t weight;
+    uint8_t *payload;
+    struct envelope_header header;
+    struct bytes envelope; /* header bytes, then signature */
+    size_t header_size;
+    struct refusal refusal;
+    enum status status;
+    bool receiving; /* the payload is not whole yet */
+};
+
+/* What the record needs of an accepted update; by member. */
+struct accepted_update {
+    struct bytes envelope; /* header bytes, then signature */
+    size_t header_size;
+    struct digest key_id;
+    uint32_t weight;
+    bool told_end;
+};
+
+struct coordinator_host {
+    uv_loop_t loop;
+    uv_timer_t timer;
+    uv_signal_t signals[2];
+    const struct config *config;
+    struct log *log;
+    int exit_code;
+    bool exiting;
+    bool draining;
+    bool final_begun;
+    bool final_done;
+    /* Decisions. */
+    struct coordinator machine;
+    struct member *members;
+    uint32_t *order;
+    bool stepping;
+    /* Who. */
+    struct identity *identity;
+    struct keyring *keyring;
+    struct verifier verifier;
+    struct signer signer;
+    SSL_CTX *tls;
+    struct hub *hub;
+    uint8_t instance_id[INSTANCE_ID_BYTES];
+    /* What is durable. */
+    struct store *store;
+    struct worker *disk;
+    /* Arithmetic. */
+    struct worker *math;
+    struct worker *verify;
+    struct model_spec spec;
+    struct layout *layout;
+    struct accumulator *accumulator;
+    struct dataset validation;
+    struct model_file *model;     /* of the version committed last */
+    struct model_file *candidate; /* closed, not committed */
+    struct model_file *served;    /* all that are or may still be pulled, newest first */
+    double aggregate_norm;
+    /* Updates. */
+    struct offer **offers; /* buckets by ticket */
+    uint32_t offer_count;
+    uint64_t *waiting; /* tickets that wait for room: a ring of OFFERS_MAX */
+    uint32_t waiting_first;
+    uint32_t waiting_count;
+    uint64_t pool_used;
+    struct accepted_update *accepted; /* by member */
+    struct bytes beacon;
+    /* Figures of the round. */
+    uint64_t refused[REASONS];
+    uint64_t bytes_in;
+    uint64_t bytes_out;
+    uint64_t bytes_in_all;
+    uint64_t bytes_out_all;
+    uint64_t round_begun_ns;
+    uint64_t run_begun_ns;
+    uint64_t round_seed;
+    /* For the summary, fixed when the job ends. */
+    struct store_version final_version; /* the first commit: when the job began */
+    uint64_t final_rounds;
+    uint32_t final_nodes;
+};
+
+/* Steps the machine and carries its effects out. Not from within an effect. */
+void host_step(struct coordinator_host *host, struct coordinator_event *event);
+
+/* Says a local fault on standard error and in the log, and ends the process with exit code 1. */
+void host_fault(struct coordinator_host *host, const char *what, enum status status,
+                const struct error *err);
+
+/* coordinator_updates.c: the hub's handlers for joins, updates and blobs, and the pool. */
+extern const struct hub_handlers coordinator_hub_handlers;
+enum status coordinator_identify(void *context, SSL *ssl, char ret_peer[static MESH_NAME_MAX],
+                                 bool *ret_member, struct error *err);
+void updates_receipt(struct coordinator_host *host, const struct coordinator_effect *effect);
+void updates_fold(struct coordinator_host *host, const struct coordinator_effect *effect);
+void updates_release(struct coordinator_host *host, uint64_t ticket);
+void updates_evidence(struct coordinator_host *host, const struct coordinator_effect *effect);
+void updates_deinit(struct coordinator_host *host);
+
+/* coordinator_directives.c: what is told to members. */
+void directives_carry(struct coordinator_host *host, const struct coordinator_effect *effect);
+
+/* coordinator_versions.c: models made, validated, committed; epochs; look-ups. */
+void versions_carry(struct coordinator_host *host, const struct coordinator_effect *effect);
+
+void versions_deinit(struct coordinator_host *host);
+
+/* Reads where the job stands and starts the machine with it. */
+[[nodiscard]] enum status versions_start(struct coordinator_host *host, struct error *err);
+
+/* run_folder.c: files for people. */
+[[nodiscard]] enum status run_folder_restore(struct coordinator_host *host, struct error *err);
+void run_folder_progress(const struct coordinator_host *host);
+/* The metrics line of the open round; bytes initialised by the caller. */
+[[nodiscard]] enum status run_folder_metrics_line(const struct coordinator_host *host,
+                                                  struct bytes *line);
+[[nodiscard]] enum status run_folder_append_metrics(const struct coordinator_host *host,
+                                                    struct slice line, struct error *err);
+/* Evaluates on the test images and writes model.safetensors and summary.json. On a worker. */
+[[nodiscard]] enum status run_folder_finish(const struct coordinator_host *host, struct error *err);

@@ -1,0 +1,335 @@
+/*
+ * node_link.c - a node's side of the mesh: the Join and its directives, models pulled, updates
+ * pushed.
+ *
+ * Beacons are believed only when their signature is the coordinator's that TLS verified and the
+ * instance is the one that welcomed us. Not here: what follows from a directive (core/node.c).
+ */
+#include "host/node_host_internal.h"
+
+#include "base/check.h"
+#include "mesh/mesh_direct.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static enum status identify(void *context, SSL *ssl, char ret_peer[static MESH_NAME_MAX],
+                            struct error *err)
+{
+    struct peer_identity peer;
+    enum status status = identity_peer(ssl, &peer, err);
+    if (status == STATUS_OK)
+        status = spiffe_role_check(&peer.id, SPIFFE_ROLE_COORDINATOR, "Join", err);
+    if (status == STATUS_OK)
+        memcpy(ret_peer, peer.id.text, sizeof(peer.id.text));
+    return status;
+}
+
+static void misbehaved(struct node_host *host, const char *what, const char *text)
+{
+    log_event(host->log, LOG_WARN, "coordinator.misbehaved", LOG_STR("what", what),
+              LOG_STR("text", text));
+    leaf_leave(host->leaf);
+}
+
+static void on_welcome(struct node_host *host, const char *peer, const struct welcome *welcome)
+{
+    struct error err = {0};
+    struct svid_info info;
+    enum status status = keyring_add(host->keyring, welcome->chain.certificates,
+                                     welcome->chain.count, clock_unix_s(), &info, &err);
+    if (status == STATUS_OK && strcmp(info.id.text, peer) != 0)
+        status = error_set(&err, STATUS_IDENTITY, "the signing key is %s's, not %s's", info.id.text,
+                           peer);
+    if (status == STATUS_OK && strcmp(welcome->job, host->config->job.name) != 0)
+        status = error_set(&err, STATUS_PEER, "its job is %s, ours is %s (job.name)", welcome->job,
+                           host->config->job.name);
+    if (status != STATUS_OK) {
+        misbehaved(host, "welcome", err.text);
+        return;
+    }
+    memcpy(host->instance_id, welcome->instance_id, INSTANCE_ID_BYTES);
+    memcpy(host->coordinator, info.id.text, sizeof(host->coordinator));
+    struct node_event event = {.kind = NODE_EV_CONNECTED};
+    node_host_step(host, &event);
+}
+
+static enum status read_beacon(struct node_host *host, struct slice bytes,
+                               struct envelope_header *ret_header, struct refusal *refusal)
+{
+    const struct envelope_limits limits = {
+        .payload_bytes_max = host->config->limits.update_bytes_max, .codecs = 1};
+    struct envelope envelope;
+    enum status status = envelope_parse(bytes, &limits, &envelope, refusal);
+    if (status == STATUS_OK)
+        status = envelope_verify(&envelope, &host->verifier, clock_unix_s(), refusal);
+    if (status != STATUS_OK)
+        return status;
+    const struct envelope_header *const header = &envelope.header;
+    if (header->kind != ENVELOPE_BEACON || strcmp(header->spiffe_id, host->coordinator) != 0 ||
+        strcmp(header->job, host->config->job.name) != 0 || header->fork != 0 ||
+        memcmp(header->instance_id, host->instance_id, INSTANCE_ID_BYTES) != 0)
+        return error_set(&refusal->error, STATUS_PEER,
+                         "the beacon is not of this job and coordinator");
+    if (!digest_equal(&header->layout_digest, &host->layout->digest))
+        return error_set(&refusal->error, STATUS_PEER,
+                         "the announced model has other tensors than model.* says here");
+    *ret_header = *header;
+    return STATUS_OK;
+}
+
+static void on_beacon(struct node_host *host, struct slice bytes)
+{
+    struct refusal refusal = {0};
+    struct envelope_header header = {0};
+    if (read_beacon(host, bytes, &header, &refusal) != STATUS_OK) {
+        misbehaved(host, "beacon", refusal.error.text);
+        return;
+    }
+    struct node_event event = {.kind = NODE_EV_BEACON,
+                               .beacon = {.epoch = header.epoch,
+                                          .round = header.round,
+                                          .attempt = header.attempt,
+                                          .remaining_ns = header.deadline_ms * 1000000,
+                                          .version = {.number = header.version_number,
+                                                      .id = header.version_id,
+                                                      .model_digest = header.model_digest,
+                                                      .blob_digest = header.model_blob_digest,
+                                                      .blob_bytes = header.model_blob_length}}};
+    node_host_step(host, &event);
+}
+
+static void on_settled(struct node_host *host, enum node_event_kind kind,
+                       const struct update_ref *update, uint64_t number, enum reason reason)
+{
+    struct node_event event = {.kind = kind,
+                               .settled = {.key = {.epoch = update->epoch,
+                                                   .round = update->round,
+                                                   .attempt = update->attempt,
+                                                   .payload_digest = update->payload_digest},
+                                           .version_number = number,
+                                           .reason = reason}};
+    node_host_step(host, &event);
+}
+
+static void on_directive(void *context, const char *peer, const struct directive *directive)
+{
+    struct node_host *const host = context;
+    struct node_event event = {.kind = NODE_EV_FINISHED};
+    switch (directive->kind) {
+    case DIRECTIVE_WELCOME:
+        on_welcome(host, peer, &directive->welcome);
+        break;
+    case DIRECTIVE_BEACON:
+        on_beacon(host, directive->beacon);
+        break;
+    case DIRECTIVE_COUNTED:
+        on_settled(host, NODE_EV_COUNTED, &directive->counted.update,
+                   directive->counted.version_number, REASON_UNSPECIFIED);
+        break;
+    case DIRECTIVE_DROPPED:
+        on_settled(host, NODE_EV_DROPPED, &directive->dropped.update, 0, directive->dropped.reason);
+        break;
+    case DIRECTIVE_DRAIN:
+        log_event(host->log, LOG_INFO, "coordinator.drains",
+                  LOG_STR("text", directive->drain_text));
+        break; /* the connection ends by itself; then it joins again */
+    case DIRECTIVE_FINISHED:
+        event.outcome = (enum outcome)directive->finished.outcome;
+        node_host_step(host, &event);
+        break;
+    }
+}
+
+static void on_lost(void *context, enum status status, const char *reason)
+{
+    struct node_host *const host = context;
+    log_event(host->log, LOG_INFO, "connection.ended", LOG_STATUS(status),
+              LOG_STR("reason", reason));
+    struct node_event event = {.kind = NODE_EV_LOST};
+    node_host_step(host, &event);
+}
+
+/* The model must be the announced one, of the tensors that are configured here. */
+static enum status take_model(struct node_host *host, struct error *err)
+{
+    uint8_t *const bytes = host->pull_bytes;
+    host->pull_bytes = nullptr;
+    model_file_unref(host->model);
+    host->model = nullptr;
+    const enum status status =
+        model_file_adopt(bytes, host->pull_size, host->layout, &host->model, err);
+    if (status != STATUS_OK)
+        return status;
+    if (!digest_equal(&host->model->model_digest, &host->machine.working.version.model_digest))
+        return error_set(err, STATUS_DIGEST, "the model pulled is not the one announced");
+    return STATUS_OK;
+}
+
+static void complete_pull(struct node_host *host, enum status status, const char *reason)
+{
+    struct error err = {0};
+    struct node_event event = {.kind = NODE_EV_PULLED, .id = host->pull_id, .status = status};
+    host->pull_id = 0;
+    if (event.status == STATUS_OK)
+        event.status = take_model(host, &err);
+    if (event.status != STATUS_OK)
+        log_event(host->log, LOG_WARN, "model.not_pulled", LOG_STATUS(event.status),
+                  LOG_STR("reason", err.text[0] != 0 ? err.text : reason));
+    node_host_step(host, &event);
+}
+
+static void on_pulled(void *context, uint64_t id, enum status status, const char *reason)
+{
+    struct node_host *const host = context;
+    CHECK(id == host->pull_id);
+    complete_pull(host, status, reason);
+}
+
+static void on_receipt(void *context, uint64_t id, enum status status,
+                       const struct receipt *receipt)
+{
+    struct node_host *const host = context;
+    CHECK(id == host->push_id);
+    host->push_id = 0;
+    struct node_event event = {.kind = NODE_EV_RECEIPT, .id = id, .status = status};
+    if (status == STATUS_OK) {
+        event.receipt.accepted = receipt->accepted;
+        event.receipt.reason = receipt->reason;
+        if (!receipt->accepted)
+            log_event(host->log, LOG_WARN, "receipt.refused",
+                      LOG_STR("reason", reason_name(receipt->reason)),
+                      LOG_STR("text", receipt->text));
+    }
+    node_host_step(host, &event);
+    node_work_push_ended(host);
+}
+
+static const struct leaf_handlers handlers = {
+    .on_directive = on_directive,
+    .on_lost = on_lost,
+    .on_pulled = on_pulled,
+    .on_receipt = on_receipt,
+};
+
+enum status node_link_open(struct node_host *host, struct error *err)
+{
+    char address[CONFIG_ADDRESS_MAX];
+    const struct config *const config = host->config;
+    memcpy(address, config->node.connect, sizeof(address));
+    char *const colon = strrchr(address, ':');
+    CHECK(colon != nullptr); /* the configuration check saw to it */
+    *colon = 0;
+    const struct leaf_direct_options options = {
+        .host = address,
+        .port = (uint16_t)strtoul(colon + 1, nullptr, 10),
+        .tls = host->tls,
+        .identify = identify,
+        .message_bytes_max = config->limits.message_bytes_max,
+        .keepalive_ms = (uint32_t)(config->limits.heartbeat_s * 1000),
+    };
+    return leaf_direct_create(&host->loop, &options, &handlers, host, &host->leaf, err);
+}
+
+/* A failure to begin is told like a lost connection, but not from within the step. */
+struct failed_job {
+    struct job job;
+    struct node_host *host;
+    enum node_event_kind kind;
+    uint64_t id;
+    enum status status;
+};
+
+static void run_nothing(struct job *job)
+{
+}
+
+static void tell_failed(struct job *job)
+{
+    struct failed_job *const failed = (struct failed_job *)job;
+    struct node_host *const host = failed->host;
+    struct node_event event = {.kind = failed->kind, .id = failed->id, .status = failed->status};
+    free(failed);
+    if (event.kind == NODE_EV_PULLED)
+        host->pull_id = 0;
+    if (event.kind == NODE_EV_RECEIPT)
+        host->push_id = 0;
+    node_host_step(host, &event);
+    if (event.kind == NODE_EV_RECEIPT)
+        node_work_push_ended(host);
+}
+
+static void fail_later(struct node_host *host, enum node_event_kind kind, uint64_t id,
+                       enum status status)
+{
+    struct failed_job *const failed = calloc(1, sizeof(*failed));
+    CHECK(failed != nullptr);
+    failed->job = (struct job){.run = run_nothing, .done = tell_failed};
+    failed->host = host;
+    failed->kind = kind;
+    failed->id = id;
+    failed->status = status;
+    worker_submit(host->disk, &failed->job);
+}
+
+void node_link_connect(struct node_host *host)
+{
+    struct error err = {0};
+    struct join_request request = {.epoch_seen = host->machine.epoch_seen};
+    uint8_t *ders[CHAIN_COUNT_MAX] = {nullptr};
+    const int count = sk_X509_num(host->identity->envelope_chain);
+    for (int i = 0; i < count && i < CHAIN_COUNT_MAX; i++) {
+        const int size = i2d_X509(sk_X509_value(host->identity->envelope_chain, i), &ders[i]);
+        CHECK(size > 0);
+        request.chain.certificates[i] = (struct slice){ders[i], (size_t)size};
+        request.chain.count++;
+    }
+    memcpy(request.spiffe_id, host->identity->svid.id.text, sizeof(request.spiffe_id));
+    memcpy(request.job, host->config->job.name, sizeof(host->config->job.name));
+    const struct kept_update *const kept = &host->machine.kept;
+    request.has_held = node_awaits_settlement(&host->machine);
+    request.held_state = kept->state == UPDATE_ACCEPTED ? HELD_ACCEPTED : HELD_UNSENT;
+    request.held = (struct update_ref){.attempt = kept->key.attempt,
+                                       .epoch = kept->key.epoch,
+                                       .round = kept->key.round,
+                                       .payload_digest = kept->key.payload_digest};
+    const enum status status = leaf_join(host->leaf, &request, &err);
+    for (int i = 0; i < CHAIN_COUNT_MAX; i++)
+        OPENSSL_free(ders[i]);
+    if (status == STATUS_OK)
+        return;
+    log_event(host->log, LOG_WARN, "join.failed", LOG_STATUS(status), LOG_STR("text", err.text));
+    fail_later(host, NODE_EV_LOST, 0, status);
+}
+
+void node_link_pull(struct node_host *host, const struct node_effect *effect)
+{
+    const struct version_ref *const version = &effect->beacon.version;
+    CHECK(host->pull_id == 0);
+    host->pull_id = effect->id;
+    free(host->pull_bytes);
+    host->pull_bytes = nullptr;
+    host->pull_size = version->blob_bytes;
+    enum status status = STATUS_LIMIT;
+    if (version->blob_bytes <= host->config->limits.update_bytes_max + (1u << 25)) {
+        host->pull_bytes = malloc(version->blob_bytes);
+        status = host->pull_bytes == nullptr
+                     ? STATUS_NO_MEMORY
+                     : leaf_pull(host->leaf, effect->id, &version->blob_digest, host->pull_bytes,
+                                 version->blob_bytes);
+    }
+    if (status != STATUS_OK)
+        fail_later(host, NODE_EV_PULLED, effect->id, status);
+}
+
+void node_link_push(struct node_host *host, const struct node_effect *effect)
+{
+    struct outbox_update update;
+    CHECK(host->push_id == 0);
+    host->push_id = effect->id;
+    enum status status = outbox_get(host->outbox, &update, nullptr);
+    if (status == STATUS_OK)
+        status = leaf_push(host->leaf, effect->id, update.envelope, update.payload);
+    if (status != STATUS_OK)
+        fail_later(host, NODE_EV_RECEIPT, effect->id, status);
+}

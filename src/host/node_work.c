@@ -1,0 +1,301 @@
+/*
+ * node_work.c - what a node does by itself: train, sign, make durable, note.
+ *
+ * The outbox is used on the disk worker and, for reading, by a push; a HOLD waits for the push
+ * under way to end. Not here: when (core/node.c).
+ */
+#include "host/node_host_internal.h"
+
+#include "base/check.h"
+#include "host/job_data.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct work_job {
+    struct job job;
+    struct node_host *host;
+    struct node_event event;
+    struct node_effect effect;
+    struct error error;
+    uint64_t sequence;
+};
+
+static struct work_job *work_create(struct node_host *host, const struct node_effect *effect,
+                                    enum node_event_kind kind, void (*run)(struct job *),
+                                    void (*done)(struct job *))
+{
+    struct work_job *const work = calloc(1, sizeof(*work));
+    CHECK(work != nullptr);
+    work->job = (struct job){.run = run, .done = done};
+    work->host = host;
+    work->effect = *effect;
+    work->event = (struct node_event){.kind = kind, .id = effect->id};
+    return work;
+}
+
+static void complete(struct work_job *work, const char *what)
+{
+    struct node_host *const host = work->host;
+    if (work->event.status != STATUS_OK && work->event.status != STATUS_CANCELLED)
+        log_event(host->log, LOG_WARN, "work.failed", LOG_STR("what", what),
+                  LOG_STATUS(work->event.status), LOG_STR("text", work->error.text));
+    if (work->event.status != STATUS_OK && work->event.kind != NODE_EV_TRAINED)
+        fprintf(stderr, "fedra node: %s: %s\n", what, work->error.text);
+    node_host_step(host, &work->event);
+    free(work);
+}
+
+static void run_train(struct job *job)
+{
+    struct work_job *const work = (struct work_job *)job;
+    struct node_host *const host = work->host;
+    struct trainer_result result = {0};
+    const struct trainer_task task = {.serial = work->effect.id,
+                                      .seed = host->config->job.seed,
+                                      .round = work->effect.beacon.round,
+                                      .base = model_file_parameters(host->model),
+                                      .parameters = (uint32_t)host->layout->parameter_count};
+    work->event.status =
+        host->trainer_ops->train(host->trainer, &task, host->delta, &result, &work->error);
+    host->delta_samples = result.samples;
+    host->delta_loss = result.loss;
+}
+
+static void on_trained(struct job *job)
+{
+    struct work_job *const work = (struct work_job *)job;
+    work->host->training_id = 0;
+    complete(work, "training");
+}
+
+void node_work_train(struct node_host *host, const struct node_effect *effect)
+{
+    struct work_job *const work = work_create(host, effect, NODE_EV_TRAINED, run_train, on_trained);
+    host->training_id = effect->id;
+    worker_submit(host->trainers, &work->job);
+}
+
+static enum status seal(struct work_job *work, struct bytes *envelope, struct outbox_key *ret_key)
+{
+    struct node_host *const host = work->host;
+    const struct beacon *const beacon = &work->effect.beacon;
+    struct digest payload;
+    enum status status = blob_digest(host->delta, host->layout->bytes, 0, &payload);
+    if (status != STATUS_OK)
+        return status;
+    struct envelope_header header = {
+        .kind = ENVELOPE_UPDATE,
+        .hash_id = DIGEST_SHA256,
+        .attempt = beacon->attempt,
+        .updates = 1,
+        .epoch = beacon->epoch,
+        .round = beacon->round,
+        .base_number = beacon->version.number,
+        .base_id = beacon->version.id,
+        .base_digest = beacon->version.model_digest,
+        .sequence = beacon->round << 16 | (beacon->attempt & 0xffff),
+        .payload_digest = payload,
+        .payload_length = host->layout->bytes,
+        .layout_digest = host->layout->digest,
+        .samples = host->delta_samples,
+        .loss = host->delta_loss,
+    };
+    memcpy(header.job, host->config->job.name, sizeof(host->config->job.name));
+    *ret_key = (struct outbox_key){
+        .round = beacon->round, .attempt = beacon->attempt, .payload_digest = payload};
+    work->event.key = (struct update_key){.epoch = beacon->epoch,
+                                          .round = beacon->round,
+                                          .attempt = beacon->attempt,
+                                          .payload_digest = payload};
+    return envelope_seal(&header, &host->signer, envelope, &work->error);
+}
+
+static void run_hold(struct job *job)
+{
+    struct work_job *const work = (struct work_job *)job;
+    struct node_host *const host = work->host;
+    struct outbox_key key;
+    struct bytes envelope;
+    bytes_init(&envelope, OUTBOX_ENVELOPE_BYTES_MAX);
+    enum status status = seal(work, &envelope, &key);
+    const struct slice payload = {(const uint8_t *)host->delta, host->layout->bytes};
+    if (status == STATUS_OK)
+        status = outbox_put(host->outbox, &key, bytes_slice(&envelope), &payload, 1,
+                            &work->sequence, &work->error);
+    bytes_deinit(&envelope);
+    work->event.status = status;
+}
+
+static void on_held(struct job *job)
+{
+    struct work_job *const work = (struct work_job *)job;
+    if (work->event.status == STATUS_OK)
+        work->host->outbox_sequence = work->sequence;
+    complete(work, "the update could not be made durable");
+}
+
+void node_work_hold(struct node_host *host, const struct node_effect *effect)
+{
+    struct work_job *const work = work_create(host, effect, NODE_EV_HELD, run_hold, on_held);
+    if (host->push_id != 0) {
+        host->hold_waiting = &work->job;
+        leaf_cancel(host->leaf, host->push_id);
+        return;
+    }
+    worker_submit(host->disk, &work->job);
+}
+
+void node_work_push_ended(struct node_host *host)
+{
+    struct job *const waiting = host->hold_waiting;
+    if (waiting == nullptr || host->push_id != 0)
+        return;
+    host->hold_waiting = nullptr;
+    worker_submit(host->disk, waiting);
+}
+
+static void run_raise(struct job *job)
+{
+    struct work_job *const work = (struct work_job *)job;
+    work->event.status = outbox_raise_epoch(work->host->outbox, work->effect.epoch, &work->error);
+}
+
+static void on_raised(struct job *job)
+{
+    complete((struct work_job *)job, "the epoch could not be made durable");
+}
+
+void node_work_raise(struct node_host *host, const struct node_effect *effect)
+{
+    struct work_job *const work =
+        work_create(host, effect, NODE_EV_EPOCH_PERSISTED, run_raise, on_raised);
+    worker_submit(host->disk, &work->job);
+}
+
+static void run_note(struct job *job)
+{
+    static const enum outbox_state states[] = {[NOTE_ACCEPTED] = OUTBOX_ACCEPTED,
+                                               [NOTE_COUNTED] = OUTBOX_COUNTED,
+                                               [NOTE_DROPPED] = OUTBOX_DROPPED,
+                                               [NOTE_REFUSED] = OUTBOX_REFUSED};
+    struct work_job *const work = (struct work_job *)job;
+    char detail[OUTBOX_DETAIL_MAX];
+    if (work->effect.note == NOTE_COUNTED)
+        snprintf(detail, sizeof(detail), "version=%" PRIu64, work->effect.version_number);
+    else
+        snprintf(detail, sizeof(detail), "%s",
+                 work->effect.reason == REASON_UNSPECIFIED ? "-"
+                                                           : reason_name(work->effect.reason));
+    work->event.status = outbox_set_state(work->host->outbox, work->sequence,
+                                          states[work->effect.note], detail, &work->error);
+}
+
+static void on_noted(struct job *job)
+{
+    struct work_job *const work = (struct work_job *)job;
+    /* A note that is lost is asked for again by the next Join. */
+    if (work->event.status != STATUS_OK)
+        log_event(work->host->log, LOG_WARN, "note.lost", LOG_STATUS(work->event.status),
+                  LOG_STR("text", work->error.text));
+    free(work);
+}
+
+void node_work_note(struct node_host *host, const struct node_effect *effect)
+{
+    struct work_job *const work = work_create(host, effect, NODE_EV_TIMER, run_note, on_noted);
+    work->sequence = host->outbox_sequence;
+    worker_submit(host->disk, &work->job);
+}
+
+enum status node_work_kept(struct node_host *host, struct kept_update *ret_kept, struct error *err)
+{
+    static const enum update_state states[] = {[OUTBOX_HELD] = UPDATE_HELD,
+                                               [OUTBOX_ACCEPTED] = UPDATE_ACCEPTED,
+                                               [OUTBOX_COUNTED] = UPDATE_SETTLED,
+                                               [OUTBOX_DROPPED] = UPDATE_SETTLED,
+                                               [OUTBOX_REFUSED] = UPDATE_REFUSED};
+    const struct envelope_limits limits = {.payload_bytes_max = OUTBOX_PAYLOAD_BYTES_MAX,
+                                           .codecs = 1};
+    struct outbox_update update;
+    struct envelope envelope;
+    struct refusal refusal = {0};
+    enum status status = outbox_get(host->outbox, &update, err);
+    if (status == STATUS_NOT_FOUND)
+        return STATUS_OK;
+    if (status != STATUS_OK)
+        return status;
+    host->outbox_sequence = update.sequence;
+    status = envelope_parse(update.envelope, &limits, &envelope, &refusal);
+    const struct envelope_header *const header = &envelope.header;
+    if (status != STATUS_OK || strcmp(header->job, host->config->job.name) != 0 ||
+        strcmp(header->spiffe_id, host->identity->svid.id.text) != 0) {
+        log_event(host->log, LOG_WARN, "outbox.foreign",
+                  LOG_STR("text", "the kept update is of another job or identity"));
+        return STATUS_OK;
+    }
+    *ret_kept = (struct kept_update){.state = states[update.state],
+                                     .key = {.epoch = header->epoch,
+                                             .round = header->round,
+                                             .attempt = header->attempt,
+                                             .payload_digest = header->payload_digest},
+                                     .base_id = header->base_id};
+    return STATUS_OK;
+}
+
+static enum status open_trainer(struct node_host *host, struct error *err)
+{
+    const struct config *const config = host->config;
+    const struct trainer_options options = {
+        .spec = host->spec,
+        .data = host->data.samples > 0 ? &host->data : nullptr,
+        .sgd = {.local_epochs = (uint32_t)config->train.local_epochs,
+                .batch_size = (uint32_t)config->train.batch_size,
+                .learning_rate = (float)config->train.learning_rate,
+                .momentum = (float)config->train.momentum,
+                .weight_decay = (float)config->train.weight_decay,
+                .proximal_mu = (float)config->train.proximal_mu},
+        .node = trainer_node_key(config->node.name),
+        .fixed_samples = 1,
+    };
+    host->trainer_ops =
+        config->train.trainer == CONFIG_TRAINER_FIXED ? &trainer_fixed : &trainer_builtin;
+    return host->trainer_ops->open(&options, &host->trainer, err);
+}
+
+enum status node_work_open(struct node_host *host, struct error *err)
+{
+    const struct config *const config = host->config;
+    enum status status = job_model_spec(config, &host->spec, err);
+    if (status == STATUS_OK)
+        status = model_spec_layout(&host->spec, &host->layout, err);
+    if (status == STATUS_OK && config->train.trainer != CONFIG_TRAINER_FIXED)
+        status = job_load_part(config, &host->data, err);
+    if (status == STATUS_OK)
+        status = open_trainer(host, err);
+    if (status == STATUS_OK) {
+        host->delta = malloc(host->layout->bytes);
+        status = host->delta != nullptr ? STATUS_OK
+                                        : error_set(err, STATUS_NO_MEMORY, "no memory for updates");
+    }
+    if (status == STATUS_OK)
+        status = outbox_file_open(config->node.state, &host->outbox, err);
+    if (status == STATUS_OK)
+        status = worker_create(&host->loop, 1, &host->disk);
+    if (status == STATUS_OK)
+        status = worker_create(&host->loop, 1, &host->trainers);
+    return status;
+}
+
+void node_work_close(struct node_host *host)
+{
+    free(host->hold_waiting);
+    if (host->trainer != nullptr)
+        host->trainer_ops->close(host->trainer);
+    outbox_close(host->outbox);
+    dataset_deinit(&host->data);
+    layout_destroy(host->layout);
+    model_file_unref(host->model);
+    free(host->delta);
+}

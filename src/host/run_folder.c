@@ -1,0 +1,222 @@
+/*
+ * run_folder.c - what a run leaves for people and scripts: metrics.jsonl, model.safetensors,
+ * summary.json, and a line of progress a round.
+ *
+ * A round's line is stored with its commit; metrics.jsonl is made anew from the store at each
+ * start, so that every committed round has one whole line.
+ */
+#include "host/coordinator_host_internal.h"
+
+#include "base/check.h"
+#include "store/durable_file.h"
+#include "train/evaluate.h"
+#include "host/job_data.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <yyjson.h>
+
+static enum status path_in(const struct coordinator_host *host, const char *name, char *ret_path,
+                           struct error *err)
+{
+    const int length =
+        snprintf(ret_path, DURABLE_PATH_MAX, "%s/%s", host->config->server.state, name);
+    if (length < 0 || length >= DURABLE_PATH_MAX)
+        return error_set(err, STATUS_LIMIT, "server.state: the path is too long");
+    return STATUS_OK;
+}
+
+static uint64_t rss_bytes(void)
+{
+    unsigned long pages = 0;
+    FILE *const file = fopen("/proc/self/statm", "re");
+    if (file == nullptr)
+        return 0;
+    if (fscanf(file, "%*u %lu", &pages) != 1) /* the kernel's own numbers */
+        pages = 0;
+    fclose(file);
+    return (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+static void add_refused(const struct coordinator_host *host, yyjson_mut_doc *doc,
+                        yyjson_mut_val *root)
+{
+    yyjson_mut_val *const refused = yyjson_mut_obj_add_obj(doc, root, "refused");
+    for (unsigned number = 0; number < REASONS; number++) {
+        if (host->refused[number] > 0)
+            yyjson_mut_obj_add_uint(doc, refused, reason_name(reason_of_number(number)),
+                                    host->refused[number]);
+    }
+}
+
+static enum status append_json(yyjson_mut_doc *doc, struct bytes *out)
+{
+    size_t size = 0;
+    char *const text = yyjson_mut_write(doc, 0, &size);
+    if (text == nullptr)
+        return STATUS_NO_MEMORY;
+    const enum status status = bytes_append(out, text, size + 1); /* with its zero */
+    free(text);
+    return status;
+}
+
+enum status run_folder_metrics_line(const struct coordinator_host *host, struct bytes *line)
+{
+    const struct coordinator *const machine = &host->machine;
+    char hex[DIGEST_HEX_MAX];
+    digest_to_hex(&host->candidate->model_digest, hex);
+    yyjson_mut_doc *const doc = yyjson_mut_doc_new(nullptr);
+    if (doc == nullptr)
+        return STATUS_NO_MEMORY;
+    yyjson_mut_val *const root = yyjson_mut_obj(doc);
+    yyjson_mut_doc_set_root(doc, root);
+    yyjson_mut_obj_add_uint(doc, root, "round", machine->round);
+    yyjson_mut_obj_add_uint(doc, root, "version", machine->version.number + 1);
+    yyjson_mut_obj_add_uint(doc, root, "selected", machine->selected);
+    yyjson_mut_obj_add_uint(doc, root, "accepted", machine->accepted);
+    yyjson_mut_obj_add_uint(doc, root, "late", host->refused[REASON_ROUND_CLOSED]);
+    add_refused(host, doc, root);
+    if (machine->settings.validate) {
+        yyjson_mut_obj_add_real(doc, root, "loss", machine->validation_loss);
+        yyjson_mut_obj_add_real(doc, root, "accuracy", machine->validation_accuracy);
+    } else {
+        yyjson_mut_obj_add_null(doc, root, "loss");
+        yyjson_mut_obj_add_null(doc, root, "accuracy");
+    }
+    yyjson_mut_obj_add_real(doc, root, "round_ms",
+                            (double)(clock_boot_ns() - host->round_begun_ns) / 1e6);
+    yyjson_mut_obj_add_uint(doc, root, "bytes_in", host->bytes_in);
+    yyjson_mut_obj_add_uint(doc, root, "bytes_out", host->bytes_out);
+    yyjson_mut_obj_add_uint(doc, root, "rss_bytes", rss_bytes());
+    yyjson_mut_obj_add_str(doc, root, "model_digest", hex);
+    const enum status status = append_json(doc, line);
+    yyjson_mut_doc_free(doc);
+    return status;
+}
+
+enum status run_folder_restore(struct coordinator_host *host, struct error *err)
+{
+    char path[DURABLE_PATH_MAX];
+    struct bytes all;
+    struct bytes line;
+    uint64_t sequence = 0;
+    bytes_init(&all, SIZE_MAX / 2);
+    bytes_init(&line, STORE_METRICS_BYTES_MAX);
+    enum status status = path_in(host, "metrics.jsonl", path, err);
+    while (status == STATUS_OK) {
+        status = store_find_metrics_after(host->store, sequence, &sequence, &line, err);
+        if (status == STATUS_OK)
+            status = bytes_append(&all, line.data, line.size);
+        if (status == STATUS_OK)
+            status = bytes_append(&all, "\n", 1);
+    }
+    if (status == STATUS_NOT_FOUND) {
+        const struct slice slice = bytes_slice(&all);
+        status = durable_file_write(path, &slice, 1, err);
+    }
+    bytes_deinit(&all);
+    bytes_deinit(&line);
+    return status;
+}
+
+enum status run_folder_append_metrics(const struct coordinator_host *host, struct slice line,
+                                      struct error *err)
+{
+    char path[DURABLE_PATH_MAX];
+    const enum status status = path_in(host, "metrics.jsonl", path, err);
+    if (status != STATUS_OK)
+        return status;
+    /* One write a line, so that a reader sees whole lines; a lost one comes back at the start. */
+    FILE *const file = fopen(path, "ae");
+    if (file == nullptr)
+        return error_set_errno(err, STATUS_IO, errno, "%s cannot be opened", path);
+    const bool good = fwrite(line.data, 1, line.size, file) == line.size && fputc('\n', file) >= 0;
+    if (fclose(file) != 0 || !good)
+        return error_set_errno(err, STATUS_IO, errno, "%s cannot be written", path);
+    return STATUS_OK;
+}
+
+void run_folder_progress(const struct coordinator_host *host)
+{
+    const struct coordinator *const machine = &host->machine;
+    const double seconds = (double)(clock_boot_ns() - host->round_begun_ns) / 1e9;
+    char quality[64] = "";
+    if (machine->settings.validate)
+        snprintf(quality, sizeof(quality), "  loss %.4f  accuracy %.4f", machine->validation_loss,
+                 machine->validation_accuracy);
+    printf("round %3" PRIu64 "/%" PRIu64 "  %u of %u updates%s  %.2f s\n", machine->round,
+           machine->settings.rounds_max, machine->accepted, machine->selected, quality, seconds);
+    fflush(stdout);
+}
+
+static enum status write_summary(const struct coordinator_host *host,
+                                 const struct evaluation *evaluation, struct error *err)
+{
+    static const char *const outcomes[] = {"none", "converged", "diverged", "exhausted",
+                                           "cancelled"};
+    static const char *const reasons[] = {"", "", "the model or its loss was not finite",
+                                          "convergence.max_rounds was reached",
+                                          "the job was cancelled"};
+    const struct coordinator *const machine = &host->machine;
+    char path[DURABLE_PATH_MAX];
+    struct bytes text;
+    enum status status = path_in(host, "summary.json", path, err);
+    yyjson_mut_doc *const doc = yyjson_mut_doc_new(nullptr);
+    if (status != STATUS_OK || doc == nullptr)
+        return status != STATUS_OK ? status : STATUS_NO_MEMORY;
+    bytes_init(&text, STORE_METRICS_BYTES_MAX);
+    yyjson_mut_val *const root = yyjson_mut_obj(doc);
+    yyjson_mut_doc_set_root(doc, root);
+    const struct store_version *const version = &host->final_version;
+    yyjson_mut_obj_add_str(doc, root, "outcome", outcomes[machine->outcome]);
+    yyjson_mut_obj_add_str(doc, root, "reason", reasons[machine->outcome]);
+    yyjson_mut_obj_add_uint(doc, root, "rounds", host->final_rounds);
+    if (evaluation->samples > 0) {
+        yyjson_mut_obj_add_real(doc, root, "accuracy", evaluation->accuracy);
+        yyjson_mut_obj_add_real(doc, root, "loss", evaluation->loss);
+    } else {
+        yyjson_mut_obj_add_null(doc, root, "accuracy");
+        yyjson_mut_obj_add_null(doc, root, "loss");
+    }
+    yyjson_mut_obj_add_uint(doc, root, "nodes", host->final_nodes);
+    /* From the first commit on, over all starts of this coordinator. */
+    const double seconds = version->created_ms > 0
+                               ? (double)((int64_t)clock_unix_ms() - version->created_ms) / 1e3
+                               : (double)(clock_boot_ns() - host->run_begun_ns) / 1e9;
+    yyjson_mut_obj_add_real(doc, root, "seconds", seconds);
+    status = append_json(doc, &text);
+    yyjson_mut_doc_free(doc);
+    if (status == STATUS_OK) {
+        text.data[text.size - 1] = '\n';
+        const struct slice slice = bytes_slice(&text);
+        status = durable_file_write(path, &slice, 1, err);
+    }
+    bytes_deinit(&text);
+    return status;
+}
+
+enum status run_folder_finish(const struct coordinator_host *host, struct error *err)
+{
+    char path[DURABLE_PATH_MAX];
+    struct dataset test = {0};
+    struct evaluation evaluation = {0};
+    enum status status = path_in(host, "model.safetensors", path, err);
+    if (status == STATUS_OK && host->model != nullptr) {
+        const struct slice slice = {host->model->bytes, host->model->size};
+        status = durable_file_write(path, &slice, 1, err);
+    }
+    if (status == STATUS_OK)
+        status = job_load_test(host->config, &test, err);
+    if (status == STATUS_OK && test.samples > 0 && host->model != nullptr)
+        status = evaluate_model(&host->spec, model_file_parameters(host->model), &test, &evaluation,
+                                err);
+    if (status == STATUS_OK)
+        status = write_summary(host, &evaluation, err);
+    dataset_deinit(&test);
+    return status;
+}
