@@ -142,7 +142,7 @@ static bool send_portion(struct rpc_conn *conn)
     bytes_init(&plain, PULL_BYTES + PULL_SLACK);
     bool has_more = false;
     if (h2_session_pull(conn->session, &plain, PULL_BYTES) == STATUS_OK && plain.size > 0) {
-        has_more = plain.size >= PULL_BYTES;
+        has_more = true; /* what is told of the room this made may bring more */
         if (conn->tls == nullptr) {
             send_output(conn, &plain);
         } else {
@@ -166,6 +166,8 @@ static void flush(struct rpc_conn *conn)
     if (conn->session != nullptr && conn->state == RPC_CONN_OPEN) {
         int pulls = 0;
         while (!conn->is_writing && conn->state == RPC_CONN_OPEN && send_portion(conn)) {
+            h2_session_run(conn->session,
+                           uv_hrtime()); /* room in queues: who waits for it says more */
             if (++pulls == PULLS_A_FLUSH) {
                 rpc_conn_wake(conn);
                 break;
