@@ -7,6 +7,7 @@
 #include "cli/ca_command.h"
 
 #include "base/text.h"
+#include "cli/ca_serve.h"
 #include "cli/ca_show.h"
 #include "cli/options.h"
 #include "identity/authority.h"
@@ -255,6 +256,7 @@ static const struct {
     {"init", "make a local authority", run_init},
     {"issue", "make an identity and certify it", run_issue},
     {"show", "DIR|FILE.pem: print what certificates say", run_show},
+    {"serve", "run the authority as a process", ca_serve},
 };
 
 static void write_usage(FILE *file)

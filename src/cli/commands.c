@@ -8,21 +8,11 @@
 #include "cli/options.h"
 #include "cli/version_command.h"
 
-#if FEDRA_HAS_AGGREGATE
 #include "cli/aggregate_command.h"
-#endif
-#if FEDRA_HAS_CA
 #include "cli/ca_command.h"
-#endif
-#if FEDRA_HAS_COORDINATOR
 #include "cli/coordinator_command.h"
-#endif
-#if FEDRA_HAS_NODE
 #include "cli/node_command.h"
-#endif
-#if FEDRA_HAS_UP
 #include "cli/up_command.h"
-#endif
 
 #include <stdlib.h>
 #include <string.h>
@@ -32,21 +22,11 @@ static const struct command {
     const char *help;
     int (*run)(int argc, char **argv);
 } commands[] = {
-#if FEDRA_HAS_UP
     {"up", "run a whole federation on this machine", up_command},
-#endif
-#if FEDRA_HAS_COORDINATOR
     {"coordinator", "run the centre of a federation", coordinator_command},
-#endif
-#if FEDRA_HAS_NODE
     {"node", "run a machine that holds data", node_command},
-#endif
-#if FEDRA_HAS_AGGREGATE
     {"aggregate", "combine update files into one", aggregate_command},
-#endif
-#if FEDRA_HAS_CA
     {"ca", "run the local certificate authority", ca_command},
-#endif
     {"config", "check, show and explain configurations", config_command},
     {"version", "say what this program is and what it runs on", version_command},
 };

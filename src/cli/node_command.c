@@ -22,7 +22,7 @@ int node_command(int argc, char **argv)
     const struct option_table table = {
         .usage = "node -c FILE [--set KEY=VALUE]...",
         .help = "Runs a machine that holds data until the job ends. Exit code: 0 the job ended, "
-                "1 a fault, 2 wrong usage or configuration.",
+                "130 and 143 SIGINT and SIGTERM, 1 a fault, 2 wrong usage or configuration.",
         .specs = specs,
         .spec_count = sizeof(specs) / sizeof(*specs),
     };

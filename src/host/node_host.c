@@ -138,6 +138,7 @@ static void on_signal(uv_signal_t *handle, int number)
     struct node_host *const host = handle->data;
     log_event(host->log, LOG_INFO, "node.signal", LOG_I64("signal", number));
     struct node_event event = {.kind = NODE_EV_STOP};
+    host->exit_code = 128 + number; /* as a shell says it; 0 is for the end of the job */
     node_host_step(host, &event);
 }
 

@@ -6,7 +6,7 @@
 #include "host/config.h"
 
 /*
- * Takes part in the job until it ends, or SIGINT or SIGTERM. Gives the exit code: 0 the job ended
- * or it was told to stop, 1 for a fault, whose text is on standard error.
+ * Takes part in the job until it ends, or SIGINT or SIGTERM. Gives the exit code: 0 the job ended,
+ * 128 and the signal's number, 1 for a fault, whose text is on standard error.
  */
 int node_host_run(const struct config *config);

@@ -1,0 +1,392 @@
+/*
+ * up_command.c - `fedra up`: a whole federation on this machine, as separate processes, until the
+ * job ends.
+ *
+ * Not here: keeping processes running (host/supervisor.c), the folder they share
+ * (host/run_setup.c).
+ */
+#include "cli/up_command.h"
+
+#include "base/check.h"
+#include "cli/config_command.h"
+#include "host/clock.h"
+#include "host/run_setup.h"
+#include "host/supervisor.h"
+#include "store/durable_file.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+#include <yyjson.h>
+
+enum {
+    NODES_DEFAULT = 10,
+    EXIT_DIVERGED = 3,
+    EXIT_INTERRUPTED = 130,
+    END_BY_THEMSELVES_MS = 5000, /* what nodes get after the job's end */
+    END_TERM_MS = 2000,          /* then after SIGTERM */
+    END_COORDINATOR_MS = 10000,  /* what the coordinator gets to cancel the job */
+    SUMMARY_BYTES_MAX = 65536,
+};
+
+enum phase { RUNNING, CANCELLING, LEAVING, KILLING };
+
+struct up {
+    uv_loop_t loop;
+    uv_signal_t signals[2];
+    uv_timer_t timer;
+    struct log *log;
+    struct supervisor *supervisor;
+    struct child *children; /* the coordinator, then the nodes, last the authority */
+    uint32_t nodes;
+    enum phase phase;
+    int exit_code;
+    char folder[RUN_PATH_MAX];
+};
+
+struct up_options {
+    const char *file;
+    uint64_t nodes;
+    uint64_t seed;
+    const char *folder;
+    const char *label;
+    struct option_list sets;
+};
+
+static void stop_if_all_ended(struct up *up)
+{
+    if (up->phase >= LEAVING && supervisor_running(up->supervisor) == 0)
+        uv_stop(&up->loop);
+}
+
+static void on_time(uv_timer_t *timer);
+
+static void enter(struct up *up, enum phase phase, uint32_t timeout_ms)
+{
+    up->phase = phase;
+    uv_update_time(&up->loop);
+    uv_timer_start(&up->timer, on_time, timeout_ms, 0);
+}
+
+static void stop_all(struct up *up, int number)
+{
+    for (uint32_t i = 0; i < up->nodes + 2; i++)
+        supervisor_stop(up->supervisor, &up->children[i], number);
+    stop_if_all_ended(up);
+}
+
+/* The job has ended, or cannot go on: nodes end by themselves, the authority is told. */
+static void leave(struct up *up)
+{
+    if (up->phase >= LEAVING)
+        return;
+    enter(up, LEAVING, END_BY_THEMSELVES_MS);
+    for (uint32_t i = 0; i < up->nodes + 2; i++)
+        up->children[i].wanted = false;
+    supervisor_stop(up->supervisor, &up->children[up->nodes + 1], SIGTERM);
+    stop_if_all_ended(up);
+}
+
+static void on_time(uv_timer_t *timer)
+{
+    struct up *const up = timer->data;
+    if (up->phase == CANCELLING)
+        leave(up);
+    else if (up->phase == LEAVING) {
+        enter(up, KILLING, END_TERM_MS);
+        stop_all(up, SIGTERM);
+    } else {
+        enter(up, KILLING, END_TERM_MS);
+        stop_all(up, SIGKILL);
+    }
+}
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+    struct up *const up = handle->data;
+    up->exit_code = EXIT_INTERRUPTED;
+    if (up->phase != RUNNING) {
+        enter(up, KILLING, END_TERM_MS);
+        stop_all(up, SIGKILL);
+        return;
+    }
+    fprintf(stderr, "fedra up: ending the job; once more ends it at once\n");
+    enter(up, CANCELLING, END_COORDINATOR_MS);
+    supervisor_stop(up->supervisor, &up->children[0], SIGTERM);
+    if (up->children[0].pid == 0)
+        leave(up);
+}
+
+static void say_last_line(const struct child *child)
+{
+    struct bytes text;
+    bytes_init(&text, SUMMARY_BYTES_MAX);
+    if (child->output != nullptr && durable_file_read(child->output, &text, nullptr) == STATUS_OK &&
+        text.size > 0)
+        fprintf(stderr, "fedra up: %s said: %.*s\n", child->name, (int)text.size, text.data);
+    bytes_deinit(&text);
+}
+
+static bool give_up(struct up *up, struct child *child, int code)
+{
+    if (up->phase != RUNNING)
+        return false;
+    fprintf(stderr, "fedra up: %s %s; its log is %s/logs/%s.log\n", child->name,
+            code == CHILD_EXIT_USAGE ? "does not take its configuration" : "dies again and again",
+            up->folder, child->name);
+    say_last_line(child);
+    up->exit_code = EXIT_FAILURE;
+    leave(up);
+    stop_all(up, SIGTERM);
+    return false;
+}
+
+static bool on_exit_of_child(void *context, struct child *child, int code, int number)
+{
+    struct up *const up = context;
+    const bool is_coordinator = child == &up->children[0];
+    if (up->phase != RUNNING) {
+        if (is_coordinator && up->phase == CANCELLING)
+            leave(up);
+        stop_if_all_ended(up);
+        return false;
+    }
+    if (is_coordinator && (code == EXIT_SUCCESS || code == EXIT_DIVERGED)) {
+        up->exit_code = code;
+        leave(up);
+        return false;
+    }
+    if (code == CHILD_EXIT_USAGE || child->deaths_in_vain >= RESTARTS_IN_VAIN_MAX)
+        return give_up(up, child, code);
+    return is_coordinator || code != EXIT_SUCCESS; /* 0: it was told that the job has ended */
+}
+
+/* One child: PROGRAM COMMAND... -c CONFIG. All strings live as long as the process. */
+static void describe(struct up *up, struct child *child, const char *program, const char *command,
+                     const char *name)
+{
+    char text[RUN_PATH_MAX + 96];
+    snprintf(child->name, sizeof(child->name), "%s", name);
+    child->arguments[0] = strdup(program);
+    child->arguments[1] = strdup(command);
+    child->arguments[2] = strdup("-c");
+    snprintf(text, sizeof(text), "%s/config/%s.yaml", up->folder, name);
+    child->arguments[3] = strdup(text);
+    snprintf(text, sizeof(text), "%s/logs/%s.err", up->folder, name);
+    child->output = strdup(text);
+    CHECK(child->arguments[0] && child->arguments[1] && child->arguments[3] && child->output);
+}
+
+static void describe_authority(struct up *up, struct child *child, const char *program)
+{
+    char text[RUN_PATH_MAX + 96];
+    const char *const words[] = {"ca", "serve", "--listen", "127.0.0.1:0"};
+    snprintf(child->name, sizeof(child->name), "authority");
+    child->arguments[0] = strdup(program);
+    for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++)
+        child->arguments[1 + i] = strdup(words[i]);
+    child->arguments[5] = strdup("--dir");
+    snprintf(text, sizeof(text), "%s/authority", up->folder);
+    child->arguments[6] = strdup(text);
+    child->arguments[7] = strdup("--identity");
+    snprintf(text, sizeof(text), "%s/identity/authority", up->folder);
+    child->arguments[8] = strdup(text);
+    snprintf(text, sizeof(text), "%s/logs/authority.log", up->folder);
+    child->output = strdup(text);
+    CHECK(child->arguments[6] && child->arguments[8] && child->output);
+}
+
+static enum status start_children(struct up *up, struct error *err)
+{
+    char name[CONFIG_NAME_MAX];
+    char program[RUN_PATH_MAX];
+    const ssize_t length = readlink("/proc/self/exe", program, sizeof(program) - 1);
+    if (length <= 0)
+        return error_set_errno(err, STATUS_IO, errno, "/proc/self/exe");
+    program[length] = 0;
+    describe(up, &up->children[0], program, "coordinator", "coordinator");
+    up->children[0].keeps_output = true; /* its progress is ours */
+    for (uint32_t i = 0; i < up->nodes; i++) {
+        run_node_name(i, name);
+        describe(up, &up->children[1 + i], program, "node", name);
+    }
+    describe_authority(up, &up->children[up->nodes + 1], program);
+    enum status status = STATUS_OK;
+    for (uint32_t i = 0; i < up->nodes + 2 && status == STATUS_OK; i++)
+        status = supervisor_start(up->supervisor, &up->children[i], err);
+    return status;
+}
+
+static void print_summary(const struct up *up, const char *label)
+{
+    char path[RUN_PATH_MAX + 32];
+    struct bytes text;
+    struct error err = {0};
+    bytes_init(&text, SUMMARY_BYTES_MAX);
+    snprintf(path, sizeof(path), "%s/summary.json", up->folder);
+    const enum status status = durable_file_read(path, &text, &err);
+    yyjson_doc *const doc =
+        status == STATUS_OK ? yyjson_read((const char *)text.data, text.size, 0) : nullptr;
+    yyjson_val *const root = yyjson_doc_get_root(doc);
+    if (root == nullptr) {
+        fprintf(stderr, "fedra up: there is no summary: %s\n",
+                status != STATUS_OK ? err.text : "summary.json is damaged");
+    } else {
+        yyjson_val *const accuracy = yyjson_obj_get(root, "accuracy");
+        char figure[32] = "none";
+        if (yyjson_is_num(accuracy))
+            snprintf(figure, sizeof(figure), "%.4f", yyjson_get_num(accuracy));
+        const char *const outcome = yyjson_get_str(yyjson_obj_get(root, "outcome"));
+        printf("\n%s after %llu rounds: %s\n", outcome,
+               (unsigned long long)yyjson_get_uint(yyjson_obj_get(root, "rounds")),
+               yyjson_get_str(yyjson_obj_get(root, "reason")));
+        printf("the run's folder: %s\n", up->folder);
+        if (label != nullptr)
+            printf("%s: outcome=%s accuracy=%s rounds=%llu nodes=%llu seconds=%.0f\n", label,
+                   outcome, figure,
+                   (unsigned long long)yyjson_get_uint(yyjson_obj_get(root, "rounds")),
+                   (unsigned long long)yyjson_get_uint(yyjson_obj_get(root, "nodes")),
+                   yyjson_get_num(yyjson_obj_get(root, "seconds")));
+        else
+            printf("test accuracy: %s\n", figure);
+    }
+    yyjson_doc_free(doc);
+    bytes_deinit(&text);
+    fflush(stdout);
+}
+
+static enum status run_children(struct up *up, struct error *err)
+{
+    static const int numbers[] = {SIGINT, SIGTERM};
+    CHECK(uv_loop_init(&up->loop) == 0);
+    CHECK(uv_timer_init(&up->loop, &up->timer) == 0);
+    up->timer.data = up;
+    for (size_t i = 0; i < 2; i++) {
+        CHECK(uv_signal_init(&up->loop, &up->signals[i]) == 0);
+        up->signals[i].data = up;
+        CHECK(uv_signal_start(&up->signals[i], on_signal, numbers[i]) == 0);
+    }
+    enum status status = supervisor_open(&up->loop, up->log, up->children, up->nodes + 2,
+                                         on_exit_of_child, up, &up->supervisor);
+    if (status == STATUS_OK)
+        status = start_children(up, err);
+    if (status == STATUS_OK)
+        uv_run(&up->loop, UV_RUN_DEFAULT);
+    supervisor_close(up->supervisor);
+    uv_close((uv_handle_t *)&up->timer, nullptr);
+    for (size_t i = 0; i < 2; i++)
+        uv_close((uv_handle_t *)&up->signals[i], nullptr);
+    uv_run(&up->loop, UV_RUN_DEFAULT);
+    CHECK(uv_loop_close(&up->loop) == 0);
+    return status;
+}
+
+static enum status prepare(struct up *up, const struct up_options *options, struct config *config,
+                           struct error *err)
+{
+    char path[RUN_PATH_MAX + 32];
+    if (options->folder != nullptr) {
+        snprintf(up->folder, sizeof(up->folder), "%s", options->folder);
+    } else {
+        char stamp[32];
+        struct tm now;
+        const time_t seconds = (time_t)clock_unix_s();
+        gmtime_r(&seconds, &now);
+        strftime(stamp, sizeof(stamp), "%Y%m%dT%H%M%SZ", &now);
+        snprintf(up->folder, sizeof(up->folder), "runs/%s-%s", config->job.name, stamp);
+    }
+    enum status status = run_setup(up->folder, config, up->nodes, err);
+    if (status != STATUS_OK)
+        return status;
+    up->children = calloc(up->nodes + 2, sizeof(*up->children));
+    if (up->children == nullptr)
+        return error_set(err, STATUS_NO_MEMORY, "no memory for %u processes", up->nodes);
+    snprintf(path, sizeof(path), "%s/logs/up.log", up->folder);
+    return log_open(path, LOG_INFO, LOG_FORMAT_TEXT, err, &up->log);
+}
+
+static int run(const struct up_options *options, struct config *config)
+{
+    struct up *const up = calloc(1, sizeof(*up));
+    struct error err = {0};
+    CHECK(up != nullptr);
+    signal(SIGPIPE, SIG_IGN);
+    up->nodes = (uint32_t)options->nodes;
+    up->exit_code = EXIT_FAILURE;
+    enum status status = prepare(up, options, config, &err);
+    if (status == STATUS_OK) {
+        printf("%u nodes, up to %llu rounds; the run's folder is %s\n", up->nodes,
+               (unsigned long long)config->convergence.max_rounds, up->folder);
+        fflush(stdout);
+        status = run_children(up, &err);
+    }
+    if (status != STATUS_OK) {
+        fprintf(stderr, "fedra up: %s\n", err.text[0] != 0 ? err.text : status_text(status));
+        up->exit_code = EXIT_FAILURE;
+    } else if (up->exit_code != EXIT_FAILURE) {
+        print_summary(up, options->label);
+    }
+    const int code = up->exit_code;
+    log_close(up->log);
+    free(up->children);
+    free(up);
+    return code;
+}
+
+static enum status adapt(const struct up_options *options, struct config *config)
+{
+    struct config_report report;
+    config_report_init(&report);
+    config->data.parts = options->nodes;
+    config->data.part = 0;
+    config->aggregation.start_nodes = options->nodes;
+    if (config->aggregation.min_updates > options->nodes)
+        config->aggregation.min_updates = options->nodes;
+    if (options->seed != UINT64_MAX)
+        config->job.seed = options->seed;
+    const enum status status = config_check(config, options->nodes, &report);
+    if (status != STATUS_OK)
+        command_write_report(&report, stderr);
+    config_report_deinit(&report);
+    return status;
+}
+
+int up_command(int argc, char **argv)
+{
+    struct up_options options = {.nodes = NODES_DEFAULT, .seed = UINT64_MAX};
+    const struct option_spec specs[] = {
+        {"nodes", 'n', "N", "how many nodes [10]", .number = &options.nodes, .min = 1,
+         .max = RUN_NODES_MAX},
+        {"seed", 0, "S", "instead of job.seed", .number = &options.seed, .min = 0,
+         .max = UINT64_MAX - 1},
+        {"run-dir", 0, "DIR", "a new folder for the run [runs/JOB-TIME]", .text = &options.folder},
+        {"set", 0, "KEY=VALUE", "override a key; may be repeated", .list = &options.sets},
+        {"label", 0, "WORD", "end with one line \"WORD: outcome=...\"", .text = &options.label},
+    };
+    const struct option_table table = {
+        .usage = "up FILE [--nodes N] [--seed S] [--run-dir DIR] [--set KEY=VALUE]...",
+        .help = "Runs an authority, a coordinator and N nodes on this machine as separate "
+                "processes until the job ends. Exit code: 0 converged or exhausted, 3 diverged, "
+                "130 Ctrl-C, 1 a fault, 2 wrong usage or configuration.",
+        .specs = specs,
+        .spec_count = sizeof(specs) / sizeof(*specs),
+        .operands_min = 1,
+        .operands_max = 1,
+    };
+    uint32_t operands = 0;
+    const int early = options_parse_or_exit_code(&table, argc, argv, &operands);
+    if (early >= 0)
+        return early;
+    options.file = argv[1];
+    struct config *const config = malloc(sizeof(*config));
+    CHECK(config != nullptr);
+    int code = EXIT_USAGE;
+    if (command_load_config(options.file, &options.sets, config) == STATUS_OK &&
+        adapt(&options, config) == STATUS_OK)
+        code = run(&options, config);
+    free(config);
+    return code;
+}

@@ -1,0 +1,240 @@
+/*
+ * run_setup.c - makes the folder of a run.
+ *
+ * The keys of every process are made here, since all processes run on this machine under one user.
+ */
+#include "host/run_setup.h"
+
+#include "base/text.h"
+#include "host/clock.h"
+#include "identity/authority.h"
+#include "identity/identity_files.h"
+
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+void run_node_name(uint32_t index, char *ret_name)
+{
+    snprintf(ret_name, CONFIG_NAME_MAX, "node-%03u", index);
+}
+
+static enum status make_folder(const char *path, struct error *err)
+{
+    if (mkdir(path, 0700) == 0 || errno == EEXIST)
+        return STATUS_OK;
+    return error_set_errno(err, errno == ENOSPC ? STATUS_NO_SPACE : STATUS_IO, errno,
+                           "the folder %s cannot be made", path);
+}
+
+static enum status make_parents(const char *folder, struct error *err)
+{
+    char path[RUN_PATH_MAX];
+    enum status status = text_copy(folder, path, sizeof(path));
+    if (status != STATUS_OK)
+        return error_set(err, status, "the run's folder has too long a path");
+    for (char *slash = strchr(path + 1, '/'); slash != nullptr && status == STATUS_OK;
+         slash = strchr(slash + 1, '/')) {
+        *slash = 0;
+        if (mkdir(path, 0755) != 0 && errno != EEXIST)
+            status = error_set_errno(err, STATUS_IO, errno, "the folder %s cannot be made", path);
+        *slash = '/';
+    }
+    return status;
+}
+
+static enum status check_empty(const char *folder, struct error *err)
+{
+    DIR *const dir = opendir(folder);
+    if (dir == nullptr)
+        return error_set_errno(err, STATUS_IO, errno, "%s", folder);
+    uint32_t entries = 0;
+    while (readdir(dir) != nullptr)
+        entries++;
+    closedir(dir);
+    if (entries > 2)
+        return error_set(err, STATUS_EXISTS,
+                         "the run's folder %s is not empty; give a new one with --run-dir", folder);
+    return STATUS_OK;
+}
+
+static enum status make_folders(const char *folder, struct error *err)
+{
+    static const char *const names[] = {"identity", "config", "nodes", "logs"};
+    char path[RUN_PATH_MAX + 32];
+    enum status status = make_parents(folder, err);
+    if (status == STATUS_OK)
+        status = make_folder(folder, err);
+    if (status == STATUS_OK)
+        status = check_empty(folder, err);
+    for (size_t i = 0; i < sizeof(names) / sizeof(*names) && status == STATUS_OK; i++) {
+        snprintf(path, sizeof(path), "%s/%s", folder, names[i]);
+        status = make_folder(path, err);
+    }
+    return status;
+}
+
+static enum status issue(const struct authority *authority, const struct config *config,
+                         const char *folder, enum spiffe_role role, const char *name,
+                         const char *place, struct error *err)
+{
+    char path[RUN_PATH_MAX + 96];
+    struct spiffe_id id;
+    struct identity_request *request = nullptr;
+    struct bytes tls;
+    struct bytes envelope;
+    bytes_init(&tls, SVID_CERTIFICATE_MAX);
+    bytes_init(&envelope, SVID_CERTIFICATE_MAX);
+    const int64_t now = clock_unix_s();
+    const uint32_t ttl = (uint32_t)config->identity.ttl_s;
+    enum status status =
+        spiffe_id_make(config->identity.trust_domain, role, name, &id, err);
+    if (status == STATUS_OK)
+        status = identity_request_create(config->identity.tls_key == CONFIG_TLS_P256
+                                             ? IDENTITY_KEY_P256
+                                             : IDENTITY_KEY_ML_DSA_65,
+                                         &request, err);
+    if (status == STATUS_OK)
+        status = authority_issue(authority, identity_request_tls_csr(request), id.text, ttl, now,
+                                 &tls, err);
+    if (status == STATUS_OK)
+        status = authority_issue(authority, identity_request_envelope_csr(request), id.text, ttl,
+                                 now, &envelope, err);
+    if (status == STATUS_OK) {
+        const struct svid_chain tls_chain = {{bytes_slice(&tls)}, 1};
+        const struct svid_chain envelope_chain = {{bytes_slice(&envelope)}, 1};
+        snprintf(path, sizeof(path), "%s/identity/%s", folder, place);
+        status = identity_install(request, path, &tls_chain, &envelope_chain,
+                                  authority_bundle(authority), now, err);
+    }
+    identity_request_destroy(request);
+    bytes_deinit(&tls);
+    bytes_deinit(&envelope);
+    return status;
+}
+
+static enum status issue_all(const char *folder, const struct config *config, uint32_t nodes,
+                             struct error *err)
+{
+    char path[RUN_PATH_MAX + 32];
+    char name[CONFIG_NAME_MAX];
+    struct authority *authority = nullptr;
+    snprintf(path, sizeof(path), "%s/authority", folder);
+    enum status status =
+        authority_init(path, config->identity.trust_domain, clock_unix_s(), err);
+    if (status == STATUS_OK)
+        status = authority_open(path, &authority, err);
+    if (status == STATUS_OK)
+        status = issue(authority, config, folder, SPIFFE_ROLE_COORDINATOR, "", "coordinator", err);
+    if (status == STATUS_OK)
+        status = issue(authority, config, folder, SPIFFE_ROLE_AUTHORITY, "", "authority", err);
+    if (status == STATUS_OK)
+        status = issue(authority, config, folder, SPIFFE_ROLE_OPERATOR, "local", "operator", err);
+    for (uint32_t i = 0; i < nodes && status == STATUS_OK; i++) {
+        run_node_name(i, name);
+        status = issue(authority, config, folder, SPIFFE_ROLE_NODE, name, name, err);
+    }
+    authority_close(authority);
+    return status;
+}
+
+/* Restarts of the coordinator must find the same port: a free one is picked once. */
+static enum status pick_port(struct config *config, struct error *err)
+{
+    char *const colon = strrchr(config->server.listen, ':');
+    if (colon == nullptr || strcmp(colon, ":0") != 0)
+        return STATUS_OK;
+    struct sockaddr_in address = {.sin_family = AF_INET,
+                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof(address);
+    const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const bool good = fd >= 0 && bind(fd, (struct sockaddr *)&address, size) == 0 &&
+                      getsockname(fd, (struct sockaddr *)&address, &size) == 0;
+    const int number = errno;
+    if (fd >= 0)
+        close(fd);
+    if (!good)
+        return error_set_errno(err, STATUS_IO, number, "no free port is to be had");
+    const size_t room = sizeof(config->server.listen) - (size_t)(colon - config->server.listen);
+    snprintf(colon, room, ":%u", ntohs(address.sin_port));
+    return STATUS_OK;
+}
+
+static enum status write_config(const struct config *config, const char *folder, const char *name,
+                                struct error *err)
+{
+    char path[RUN_PATH_MAX + 96];
+    snprintf(path, sizeof(path), "%s/config/%s.yaml", folder, name);
+    FILE *const file = fopen(path, "wxe");
+    if (file == nullptr)
+        return error_set_errno(err, STATUS_IO, errno, "%s cannot be made", path);
+    enum status status = config_write(config, file);
+    if (fclose(file) != 0 && status == STATUS_OK)
+        status = STATUS_IO;
+    if (status != STATUS_OK)
+        return error_set_errno(err, status, errno, "%s cannot be written", path);
+    return STATUS_OK;
+}
+
+static enum status set_path(char *field, const char *folder, const char *sub, const char *name,
+                            const char *ending, struct error *err)
+{
+    const int length = snprintf(field, CONFIG_PATH_MAX, "%s/%s%s%s", folder, sub, name, ending);
+    if (length < 0 || length >= CONFIG_PATH_MAX)
+        return error_set(err, STATUS_LIMIT, "the run's folder has too long a path");
+    return STATUS_OK;
+}
+
+static enum status write_configs(const char *folder, const struct config *config, uint32_t nodes,
+                                 struct error *err)
+{
+    char name[CONFIG_NAME_MAX];
+    struct config *const own = malloc(sizeof(*own));
+    if (own == nullptr)
+        return error_set(err, STATUS_NO_MEMORY, "no memory for a configuration");
+    *own = *config;
+    enum status status =
+        set_path(own->identity.directory, folder, "identity/", "coordinator", "", err);
+    if (status == STATUS_OK)
+        status = set_path(own->log.file, folder, "logs/", "coordinator", ".log", err);
+    if (status == STATUS_OK)
+        status = write_config(own, folder, "coordinator", err);
+    for (uint32_t i = 0; i < nodes && status == STATUS_OK; i++) {
+        run_node_name(i, name);
+        *own = *config;
+        own->server.state[0] = 0;
+        own->data.part = i;
+        memcpy(own->node.name, name, sizeof(own->node.name));
+        memcpy(own->node.connect, config->server.listen, sizeof(own->node.connect));
+        status = set_path(own->node.state, folder, "nodes/", name, "", err);
+        if (status == STATUS_OK)
+            status = set_path(own->identity.directory, folder, "identity/", name, "", err);
+        if (status == STATUS_OK)
+            status = set_path(own->log.file, folder, "logs/", name, ".log", err);
+        if (status == STATUS_OK)
+            status = write_config(own, folder, name, err);
+    }
+    free(own);
+    return status;
+}
+
+enum status run_setup(const char *folder, struct config *config, uint32_t nodes, struct error *err)
+{
+    enum status status = make_folders(folder, err);
+    if (status == STATUS_OK)
+        status = text_copy(folder, config->server.state, sizeof(config->server.state));
+    if (status == STATUS_OK)
+        status = pick_port(config, err);
+    if (status == STATUS_OK)
+        status = issue_all(folder, config, nodes, err);
+    if (status == STATUS_OK)
+        status = write_configs(folder, config, nodes, err);
+    return status;
+}
