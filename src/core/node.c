@@ -252,7 +252,8 @@ static void on_trained(struct node *node, const struct node_event *event,
         node->working = node->beacon;
     /* The new update takes the place of one that nobody settled: its round is over. */
     if (node_awaits_settlement(node))
-        note(node, effects, NOTE_DROPPED, REASON_SUPERSEDED);
+        note(node, effects, NOTE_DROPPED,
+             node->kept.state == UPDATE_REFUSED ? REASON_ROUND_CLOSED : REASON_SUPERSEDED);
     node->kept.state = UPDATE_SETTLED;
     struct node_effect *const effect = add(effects, NODE_FX_HOLD);
     effect->id = node->work_id;

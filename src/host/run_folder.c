@@ -99,6 +99,18 @@ enum status run_folder_metrics_line(const struct coordinator_host *host, struct 
     return status;
 }
 
+/* RUN/models leads to where the store keeps them. */
+static enum status link_models(const struct coordinator_host *host, struct error *err)
+{
+    char path[DURABLE_PATH_MAX];
+    char target[DURABLE_PATH_MAX];
+    const enum status status = path_in(host, "models", path, err);
+    snprintf(target, sizeof(target), "jobs/%s/models", host->config->job.name);
+    if (status == STATUS_OK && symlink(target, path) != 0 && errno != EEXIST)
+        return error_set_errno(err, STATUS_IO, errno, "%s cannot be made", path);
+    return status;
+}
+
 enum status run_folder_restore(struct coordinator_host *host, struct error *err)
 {
     char path[DURABLE_PATH_MAX];
@@ -119,6 +131,8 @@ enum status run_folder_restore(struct coordinator_host *host, struct error *err)
         const struct slice slice = bytes_slice(&all);
         status = durable_file_write(path, &slice, 1, err);
     }
+    if (status == STATUS_OK)
+        status = link_models(host, err);
     bytes_deinit(&all);
     bytes_deinit(&line);
     return status;

@@ -61,10 +61,9 @@ enum status supervisor_start(struct supervisor *supervisor, struct child *child,
     CHECK(child->pid == 0);
     const pid_t parent = getpid();
     const int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    const int output =
-        child->output != nullptr
-            ? open(child->output, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640)
-            : -1;
+    const int output = child->output != nullptr
+                           ? open(child->output, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640)
+                           : -1;
     if (null < 0 || (child->output != nullptr && output < 0)) {
         const int number = errno;
         if (null >= 0)
@@ -110,7 +109,9 @@ static void child_died(struct supervisor *supervisor, struct child *child, int s
     log_event(supervisor->log, LOG_INFO, "child.ended", LOG_STR("name", child->name),
               LOG_I64("pid", child->pid), LOG_I64("exit_code", code), LOG_I64("signal", number));
     child->pid = 0;
-    child->deaths_in_vain = stable ? 0 : child->deaths_in_vain + 1;
+    /* Who is killed from outside may be killed as often as somebody likes. */
+    const bool killed = number == SIGKILL || number == SIGTERM;
+    child->deaths_in_vain = stable ? 0 : child->deaths_in_vain + !killed;
     child->wait_ms = stable || child->wait_ms == 0 ? RESTART_FIRST_MS : child->wait_ms * 2;
     if (child->wait_ms > RESTART_LONGEST_MS)
         child->wait_ms = RESTART_LONGEST_MS;
@@ -175,9 +176,8 @@ uint32_t supervisor_running(const struct supervisor *supervisor)
 
 static void on_handle_closed(uv_handle_t *handle)
 {
-    struct supervisor *const supervisor = handle->type == UV_SIGNAL
-                                              ? handle->data
-                                              : ((struct child *)handle->data)->supervisor;
+    struct supervisor *const supervisor =
+        handle->type == UV_SIGNAL ? handle->data : ((struct child *)handle->data)->supervisor;
     if (--supervisor->open_handles == 0)
         free(supervisor);
 }

@@ -20,7 +20,8 @@ enum {
                                RESTART_STABLE_MS alive */
     RESTART_LONGEST_MS = 1000,
     RESTART_STABLE_MS = 5000,
-    RESTARTS_IN_VAIN_MAX = 10, /* deaths in a row, none after RESTART_STABLE_MS alive */
+    RESTARTS_IN_VAIN_MAX = 10, /* deaths in a row, none by SIGKILL or SIGTERM, none after
+                                  RESTART_STABLE_MS alive */
     CHILD_EXIT_USAGE = 2,      /* it will never start: wrong configuration */
 };
 
@@ -29,8 +30,8 @@ struct supervisor;
 struct child {
     char name[CHILD_NAME_MAX];
     char *arguments[CHILD_ARGUMENTS_MAX + 1]; /* the caller's; [0] is the program's path */
-    const char *output;     /* file that standard output and error are appended to; null: ours */
-    bool keeps_output;      /* standard output stays ours also where output is given */
+    const char *output; /* file that standard output and error are appended to; null: ours */
+    bool keeps_output;  /* standard output stays ours also where output is given */
     /* The supervisor's. */
     struct supervisor *supervisor;
     uv_timer_t timer;

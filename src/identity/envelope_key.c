@@ -29,8 +29,8 @@ static enum status fill_params(const char *context, int *deterministic, OSSL_PAR
         const char *in;
         void *out;
     } text = {.in = context};
-    *params++ = OSSL_PARAM_construct_octet_string(OSSL_SIGNATURE_PARAM_CONTEXT_STRING, text.out,
-                                                  size);
+    *params++ =
+        OSSL_PARAM_construct_octet_string(OSSL_SIGNATURE_PARAM_CONTEXT_STRING, text.out, size);
     if (deterministic != nullptr)
         *params++ = OSSL_PARAM_construct_int(OSSL_SIGNATURE_PARAM_DETERMINISTIC, deterministic);
     *params = OSSL_PARAM_construct_end();
@@ -56,6 +56,12 @@ static enum status sign(void *state, const char *context, struct slice message,
         EVP_DigestSign(digest, signature, &size, message.data, message.size) != 1)
         status = error_set_openssl(nullptr, STATUS_IO, "signing");
     EVP_MD_CTX_free(digest);
+    /* OpenSSL 3.5.9 can give a wrong signature where an allocation fails inside it. */
+    if (status == STATUS_OK)
+        status = envelope_signature_verify(signing->key, context, message,
+                                           (struct slice){signature, size}, nullptr);
+    if (status != STATUS_OK && status != STATUS_NO_MEMORY)
+        status = STATUS_IO;
     if (status == STATUS_OK) {
         memcpy(ret_signature, signature, size);
         *ret_size = size;
@@ -114,8 +120,8 @@ enum status envelope_signature_verify(EVP_PKEY *key, const char *context, struct
     enum status status = STATUS_OK;
     if (EVP_DigestVerifyInit_ex(digest, nullptr, nullptr, nullptr, nullptr, key, params) != 1)
         status = error_set_openssl(err, STATUS_INVAL, "the key cannot verify");
-    else if (EVP_DigestVerify(digest, signature.data, signature.size, message.data,
-                              message.size) != 1)
+    else if (EVP_DigestVerify(digest, signature.data, signature.size, message.data, message.size) !=
+             1)
         status = error_set_openssl(err, STATUS_SIGNATURE, "the signature does not match");
     EVP_MD_CTX_free(digest);
     return status;

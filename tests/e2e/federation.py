@@ -1,0 +1,167 @@
+"""federation.py - what the end-to-end tests share: a run of `fedra up`, its processes, its records.
+
+Every process is found as a child of the one that was started here and ended by its id.
+"""
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+TOP = Path(__file__).resolve().parents[2]
+FEDRA = os.environ.get("FEDRA_BINARY", str(TOP / "build" / "fedra"))
+SCRATCH = Path(os.environ.get("FEDRA_SCRATCH", TOP / "build" / "e2e"))
+
+
+class Tap:
+    """Prints TAP and remembers whether anything failed."""
+
+    def __init__(self):
+        self.count = 0
+        self.failed = 0
+        print("TAP version 13")
+
+    def case(self, name, function, *arguments):
+        self.count += 1
+        try:
+            function(*arguments)
+            print(f"ok {self.count} - {name}", flush=True)
+        except Exception as problem:  # a failing case must not hide the others
+            self.failed += 1
+            print(f"not ok {self.count} - {name}", flush=True)
+            for line in f"{type(problem).__name__}: {problem}".splitlines():
+                print(f"# {line}", flush=True)
+
+    def finish(self):
+        print(f"1..{self.count}")
+        sys.exit(1 if self.failed else 0)
+
+
+class Run:
+    """One `fedra up` in a folder of its own on the checkout's disk."""
+
+    def __init__(self, name, nodes, sets, environment=None, seed=1):
+        self.folder = SCRATCH / name
+        shutil.rmtree(self.folder, ignore_errors=True)
+        SCRATCH.mkdir(parents=True, exist_ok=True)
+        command = [FEDRA, "up", str(TOP / "examples" / "fashion-mnist.yaml"), "--nodes", str(nodes), "--seed", str(seed),
+                   "--run-dir", str(self.folder)]
+        for key, value in sets.items():
+            command += ["--set", f"{key}={value}"]
+        self.output = open(SCRATCH / f"{name}.out", "w")
+        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=self.output, stderr=subprocess.STDOUT,
+                                        cwd=TOP, env={**os.environ, **(environment or {})})
+        self.job = self.folder / "jobs" / "fashion-mnist"
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *unused):
+        if self.process.poll() is None:
+            self.process.kill()  # the kernel ends the children with it
+            self.process.wait()
+        self.output.close()
+
+    def children(self):
+        """(pid, words of the command line) of each process that `up` started."""
+        found = []
+        listing = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        for pid in listing.read_text().split():
+            try:
+                words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[:-1]
+            except OSError:
+                continue
+            if len(words) > 1:
+                found.append((int(pid), [word.decode() for word in words]))
+        return found
+
+    def pid(self, role, name=None):
+        """The process of a role, or None while it is down."""
+        for pid, words in self.children():
+            if words[1] == role and (name is None or words[-1].endswith(f"/{name}.yaml")):
+                return pid
+        return None
+
+    def kill(self, role, name=None):
+        pid = self.pid(role, name)
+        if pid is None:
+            return False
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            return False
+        return True
+
+    def wait(self, timeout_s):
+        return self.process.wait(timeout_s)
+
+    def metrics(self):
+        path = self.folder / "metrics.jsonl"
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+    def rounds(self):
+        return len(self.metrics())
+
+    def wait_for_rounds(self, count, timeout_s):
+        end = time.monotonic() + timeout_s
+        while self.rounds() < count:
+            if time.monotonic() > end or self.process.poll() is not None:
+                raise AssertionError(f"{self.rounds()} of {count} rounds after {timeout_s} s; {self.tail()}")
+            time.sleep(0.02)
+
+    def digests(self):
+        return {line["round"]: line["model_digest"] for line in self.metrics()}
+
+    def summary(self):
+        return json.loads((self.folder / "summary.json").read_text())
+
+    def log(self, name="coordinator"):
+        path = self.folder / "logs" / f"{name}.log"
+        return path.read_text() if path.exists() else ""
+
+    def tail(self):
+        self.output.flush()
+        return (SCRATCH / f"{self.folder.name}.out").read_text()[-600:]
+
+    def database(self):
+        return sqlite3.connect(f"file:{self.job}/state.db?mode=ro", uri=True)
+
+    def receipts(self):
+        """node -> its record, a list of (sequence, round, digest, state, detail)."""
+        found = {}
+        for path in sorted((self.folder / "nodes").glob("*/receipts.log")):
+            lines = []
+            for line in path.read_text().splitlines():
+                sequence, round_, _attempt, digest, state, detail = (line.split(" ", 5) + [""])[:6]
+                lines.append((int(sequence), int(round_), digest, state, detail))
+            found[path.parent.name] = lines
+        return found
+
+    def check_accounting(self):
+        """Each ACCEPTED update ended in COUNTED or DROPPED, and the database says the same."""
+        with self.database() as database:
+            assert database.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
+            counted = {(node.rsplit("/", 1)[1], round_, payload.hex())
+                       for node, round_, payload in database.execute("SELECT node, round, payload FROM counted")}
+            rounds = database.execute("SELECT round, COUNT(*) FROM counted GROUP BY round").fetchall()
+        seen = 0
+        for node, lines in self.receipts().items():
+            states = {}
+            for _sequence, round_, digest, state, detail in lines:
+                states.setdefault((round_, digest), []).append((state, detail))
+            for (round_, digest), history in states.items():
+                names = [state for state, _detail in history]
+                in_database = (node, round_, digest) in counted
+                if "ACCEPTED" in names:
+                    seen += 1
+                    assert names[-1] in ("COUNTED", "DROPPED"), f"{node} round {round_} ended {names}"
+                if "COUNTED" in names:
+                    assert in_database, f"{node} was told COUNTED for round {round_}, the database has none"
+                if "DROPPED" in names:
+                    assert not in_database, f"{node} was told DROPPED for round {round_}, the database counts it"
+        assert seen > 0, "no update was accepted"
+        return rounds
