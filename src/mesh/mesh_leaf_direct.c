@@ -80,9 +80,14 @@ static void on_call_closed(struct rpc_call *call, enum grpc_status code, const c
         set_lost(leaf, STATUS_AGAIN, "the hub ended the Join");
     else if (code != GRPC_STATUS_UNAVAILABLE)
         set_lost(leaf, grpc_status_to_local(code), message);
-    else if (leaf->lost_status == STATUS_OK) /* the connection may know better why */
-        text_escape(message, strlen(message), leaf->lost_reason, sizeof(leaf->lost_reason));
-    end_client(leaf);
+    if (leaf->lost_status != STATUS_OK) {
+        end_client(leaf);
+        return;
+    }
+    /* The connection may know better why: it is not cut, but ends by itself, or in time. */
+    text_escape(message, strlen(message), leaf->lost_reason, sizeof(leaf->lost_reason));
+    rpc_client_drain(leaf->client, 0);
+    watch_touch(&leaf->join_watch, &leaf->join_watched);
 }
 
 static const struct rpc_call_handlers join_handlers = {
@@ -108,8 +113,9 @@ static void client_on_closed(void *context, struct rpc_client *client, enum stat
     CHECK(leaf->transfers == nullptr && leaf->join == nullptr);
     if (status != STATUS_OK && status != STATUS_CANCELLED)
         set_lost(leaf, status, reason);
-    if (leaf->lost_status == STATUS_OK) /* the call was unavailable, and we closed */
+    if (leaf->lost_status == STATUS_OK) /* the reason is the call's */
         leaf->lost_status = STATUS_UNREACHABLE;
+    watch_remove(&leaf->join_watch, &leaf->join_watched);
     end_client(leaf);
     leaf->client = nullptr;
     leaf->is_ending = false;
@@ -179,7 +185,8 @@ static void on_join_stalled(struct watched *watched)
 {
     struct leaf_direct *const leaf =
         (struct leaf_direct *)((char *)watched - offsetof(struct leaf_direct, join_watched));
-    set_lost(leaf, STATUS_TIMEOUT, "no Welcome came in time");
+    if (leaf->join != nullptr)
+        set_lost(leaf, STATUS_TIMEOUT, "no Welcome came in time");
     end_client(leaf);
 }
 
