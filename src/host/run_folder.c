@@ -33,14 +33,14 @@ static enum status path_in(const struct coordinator_host *host, const char *name
 
 static uint64_t rss_bytes(void)
 {
-    unsigned long pages = 0;
+    char text[128] = "";
     FILE *const file = fopen("/proc/self/statm", "re");
     if (file == nullptr)
         return 0;
-    if (fscanf(file, "%*u %lu", &pages) != 1) /* the kernel's own numbers */
-        pages = 0;
+    const bool read = fgets(text, sizeof(text), file) != nullptr;
     fclose(file);
-    return (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE);
+    const char *const second = read ? strchr(text, ' ') : nullptr; /* pages: all, resident, ... */
+    return second != nullptr ? strtoull(second, nullptr, 10) * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
 }
 
 static void add_refused(const struct coordinator_host *host, yyjson_mut_doc *doc,

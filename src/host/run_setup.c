@@ -94,8 +94,7 @@ static enum status issue(const struct authority *authority, const struct config 
     bytes_init(&envelope, SVID_CERTIFICATE_MAX);
     const int64_t now = clock_unix_s();
     const uint32_t ttl = (uint32_t)config->identity.ttl_s;
-    enum status status =
-        spiffe_id_make(config->identity.trust_domain, role, name, &id, err);
+    enum status status = spiffe_id_make(config->identity.trust_domain, role, name, &id, err);
     if (status == STATUS_OK)
         status = identity_request_create(config->identity.tls_key == CONFIG_TLS_P256
                                              ? IDENTITY_KEY_P256
@@ -127,8 +126,7 @@ static enum status issue_all(const char *folder, const struct config *config, ui
     char name[CONFIG_NAME_MAX];
     struct authority *authority = nullptr;
     snprintf(path, sizeof(path), "%s/authority", folder);
-    enum status status =
-        authority_init(path, config->identity.trust_domain, clock_unix_s(), err);
+    enum status status = authority_init(path, config->identity.trust_domain, clock_unix_s(), err);
     if (status == STATUS_OK)
         status = authority_open(path, &authority, err);
     if (status == STATUS_OK)
@@ -151,8 +149,7 @@ static enum status pick_port(struct config *config, struct error *err)
     char *const colon = strrchr(config->server.listen, ':');
     if (colon == nullptr || strcmp(colon, ":0") != 0)
         return STATUS_OK;
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t size = sizeof(address);
     const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     const bool good = fd >= 0 && bind(fd, (struct sockaddr *)&address, size) == 0 &&

@@ -34,8 +34,8 @@ static enum status read_whole(int fd, const char *dir, const char *name, bool se
                          (long long)there.st_size, FILE_BYTES_MAX);
     enum status status = bytes_reserve(content, (size_t)there.st_size);
     while (status == STATUS_OK && content->size < (size_t)there.st_size) {
-        const ssize_t got = read(fd, content->data + content->size,
-                                 (size_t)there.st_size - content->size);
+        const ssize_t got =
+            read(fd, content->data + content->size, (size_t)there.st_size - content->size);
         if (got > 0)
             content->size += (size_t)got;
         else if (got == 0)
@@ -52,8 +52,8 @@ static enum status read_file(int folder, const char *dir, const char *name, bool
     bytes_init(content, FILE_BYTES_MAX);
     const int fd = openat(folder, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (fd < 0)
-        return error_set_errno(err, errno == ENOENT ? STATUS_NOT_FOUND : STATUS_IO, errno,
-                               "%s/%s", dir, name);
+        return error_set_errno(err, errno == ENOENT ? STATUS_NOT_FOUND : STATUS_IO, errno, "%s/%s",
+                               dir, name);
     const enum status status = read_whole(fd, dir, name, secret, content, err);
     close(fd);
     return status;
@@ -70,8 +70,8 @@ static enum status load_key(int folder, const char *dir, const char *name, EVP_P
         EVP_PKEY *const key =
             bio != nullptr ? PEM_read_bio_PrivateKey(bio, nullptr, nullptr, no_password) : nullptr;
         if (key == nullptr)
-            status = error_set_openssl(err, STATUS_CORRUPT, "%s/%s is no private key in PEM", dir,
-                                       name);
+            status =
+                error_set_openssl(err, STATUS_CORRUPT, "%s/%s is no private key in PEM", dir, name);
         else
             *ret_key = key;
         BIO_free(bio);
@@ -100,8 +100,7 @@ static enum status load_trust(int folder, const char *dir, struct identity *iden
 {
     struct bytes pem;
     struct svid_info info;
-    enum status status =
-        svid_check_leaf(sk_X509_value(identity->svid_chain, 0), &info, err);
+    enum status status = svid_check_leaf(sk_X509_value(identity->svid_chain, 0), &info, err);
     if (status != STATUS_OK)
         return error_prefix(err, status, "%s/svid.pem", dir);
     status = read_file(folder, dir, "bundle.pem", false, &pem, err);
@@ -117,8 +116,8 @@ static enum status load_trust(int folder, const char *dir, struct identity *iden
 }
 
 static enum status check(const char *dir, const char *name, const struct identity *identity,
-                         STACK_OF(X509) * chain, EVP_PKEY *key, uint32_t flags,
-                         int64_t now_unix_s, struct svid_info *ret_info, struct error *err)
+                         STACK_OF(X509) * chain, EVP_PKEY *key, uint32_t flags, int64_t now_unix_s,
+                         struct svid_info *ret_info, struct error *err)
 {
     X509 *const leaf = sk_X509_value(chain, 0);
     const enum status status =
@@ -132,8 +131,8 @@ static enum status check(const char *dir, const char *name, const struct identit
     return STATUS_OK;
 }
 
-static enum status load(int folder, const char *dir, int64_t now_unix_s,
-                        struct identity *identity, struct error *err)
+static enum status load(int folder, const char *dir, int64_t now_unix_s, struct identity *identity,
+                        struct error *err)
 {
     enum status status = load_key(folder, dir, "svid.key", &identity->svid_key, err);
     if (status == STATUS_OK)
@@ -148,9 +147,8 @@ static enum status load(int folder, const char *dir, int64_t now_unix_s,
         status = check(dir, "svid", identity, identity->svid_chain, identity->svid_key, 0,
                        now_unix_s, &identity->svid, err);
     if (status == STATUS_OK)
-        status = check(dir, "envelope", identity, identity->envelope_chain,
-                       identity->envelope_key, SVID_ML_DSA_ONLY, now_unix_s, &identity->envelope,
-                       err);
+        status = check(dir, "envelope", identity, identity->envelope_chain, identity->envelope_key,
+                       SVID_ML_DSA_ONLY, now_unix_s, &identity->envelope, err);
     if (status == STATUS_OK && strcmp(identity->svid.id.text, identity->envelope.id.text) != 0)
         status = error_set(err, STATUS_IDENTITY,
                            "%s: svid.pem is of %s and envelope.pem of %s; both must be of one", dir,

@@ -106,8 +106,7 @@ static enum status status_of_errno(int number)
 static enum status write_file(int folder, const char *dir, const char *name, mode_t mode,
                               struct slice content, struct error *err)
 {
-    const int fd =
-        openat(folder, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+    const int fd = openat(folder, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
     int number = fd >= 0 && fchmod(fd, mode) == 0 ? 0 : errno;
     for (size_t done = 0; number == 0 && done < content.size;) {
         const ssize_t size = write(fd, content.data + done, content.size - done);
@@ -218,9 +217,8 @@ static enum status sync_parent(const char *dir, struct error *err)
 }
 
 static enum status fill(const struct identity_request *request, const char *dir,
-                        const struct svid_chain *tls_chain,
-                        const struct svid_chain *envelope_chain, struct slice bundle_pem,
-                        int64_t now_unix_s, struct error *err)
+                        const struct svid_chain *tls_chain, const struct svid_chain *envelope_chain,
+                        struct slice bundle_pem, int64_t now_unix_s, struct error *err)
 {
     struct identity *identity = nullptr;
     const int folder = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -267,9 +265,8 @@ enum status identity_install(const struct identity_request *request, const char 
     if (mkdir(beside, 0700) != 0)
         return error_set_errno(err, status_of_errno(errno), errno, "the folder %s", beside);
     status = fill(request, beside, tls_chain, envelope_chain, bundle_pem, now_unix_s, err);
-    if (status == STATUS_OK &&
-        renameat2(AT_FDCWD, beside, AT_FDCWD, dir, exists ? RENAME_EXCHANGE : RENAME_NOREPLACE) !=
-            0)
+    if (status == STATUS_OK && renameat2(AT_FDCWD, beside, AT_FDCWD, dir,
+                                         exists ? RENAME_EXCHANGE : RENAME_NOREPLACE) != 0)
         status = error_set_errno(err, STATUS_IO, errno, "%s could not be put in place", dir);
     if (status == STATUS_OK)
         status = sync_parent(dir, err);

@@ -123,8 +123,9 @@ static enum status make_room(struct keyring *keyring, int64_t now_unix_s, struct
     if (keyring->count == keyring->keys_max)
         forget_expired(keyring, now_unix_s);
     if (keyring->count == keyring->keys_max)
-        return error_set(err, STATUS_LIMIT, "%zu signing keys are known, which is all there is "
-                                            "room for",
+        return error_set(err, STATUS_LIMIT,
+                         "%zu signing keys are known, which is all there is "
+                         "room for",
                          keyring->count);
     if (keyring->count < keyring->capacity)
         return STATUS_OK;
@@ -222,8 +223,7 @@ enum status keyring_find_certificate(struct keyring *keyring, const struct diges
 {
     pthread_rwlock_rdlock(&keyring->lock);
     const struct entry *const entry = find(keyring, key_id);
-    const enum status status =
-        entry != nullptr ? append_chain(entry, ret_der) : STATUS_NOT_FOUND;
+    const enum status status = entry != nullptr ? append_chain(entry, ret_der) : STATUS_NOT_FOUND;
     pthread_rwlock_unlock(&keyring->lock);
     return status;
 }
@@ -256,8 +256,9 @@ static enum status verify(void *state, const struct digest *key_id, const char *
                          "the signing key is not known; its certificate comes with the Join");
     enum status status = STATUS_OK;
     if (now_unix_s < info.not_before_unix_s || now_unix_s >= info.not_after_unix_s)
-        status = error_set(err, STATUS_IDENTITY, "the certificate of %s's signing key is not "
-                                                 "valid at this time",
+        status = error_set(err, STATUS_IDENTITY,
+                           "the certificate of %s's signing key is not "
+                           "valid at this time",
                            info.id.text);
     else
         status = envelope_signature_verify(key, context, message, signature, err);

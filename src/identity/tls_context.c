@@ -79,13 +79,13 @@ static int verify_peer(X509_STORE_CTX *store, void *argument)
         return 0;
     }
     finding->verified = false;
-    enum status status = svid_verify(policy->trust, leaf, X509_STORE_CTX_get0_untrusted(store),
-                                     (int64_t)time(nullptr), 0, &x509_error, &finding->info,
-                                     &finding->error);
+    enum status status =
+        svid_verify(policy->trust, leaf, X509_STORE_CTX_get0_untrusted(store),
+                    (int64_t)time(nullptr), 0, &x509_error, &finding->info, &finding->error);
     if (status == STATUS_OK) {
         x509_error = X509_V_ERR_APPLICATION_VERIFICATION;
-        status = spiffe_role_check(&finding->info.id, policy->roles, "this connection",
-                                   &finding->error);
+        status =
+            spiffe_role_check(&finding->info.id, policy->roles, "this connection", &finding->error);
     }
     finding->verified = status == STATUS_OK;
     X509_STORE_CTX_set_error(store, finding->verified ? X509_V_OK : x509_error);
@@ -118,10 +118,13 @@ static bool use_identity(SSL_CTX *context, const struct identity *identity)
 
 static bool use_rules(SSL_CTX *context, bool server)
 {
+    /* Not literals: OpenSSL's macros take them as char *. */
+    char groups[] = "X25519MLKEM768";
+    char signatures[] = "ecdsa_secp256r1_sha256:mldsa65";
     if (SSL_CTX_set_min_proto_version(context, TLS1_3_VERSION) != 1 ||
         SSL_CTX_set_max_proto_version(context, TLS1_3_VERSION) != 1 ||
-        SSL_CTX_set1_groups_list(context, "X25519MLKEM768") != 1 ||
-        SSL_CTX_set1_sigalgs_list(context, "ecdsa_secp256r1_sha256:mldsa65") != 1 ||
+        SSL_CTX_set1_groups_list(context, groups) != 1 ||
+        SSL_CTX_set1_sigalgs_list(context, signatures) != 1 ||
         SSL_CTX_set_num_tickets(context, 0) != 1)
         return false;
     /* A resumed session would not look at certificates again. */

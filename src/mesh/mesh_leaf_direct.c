@@ -86,6 +86,7 @@ static void on_call_closed(struct rpc_call *call, enum grpc_status code, const c
     }
     /* The connection may know better why: it is not cut, but ends by itself, or in time. */
     text_escape(message, strlen(message), leaf->lost_reason, sizeof(leaf->lost_reason));
+    leaf->is_draining = true;
     rpc_client_drain(leaf->client, 0);
     watch_touch(&leaf->join_watch, &leaf->join_watched);
 }
@@ -111,7 +112,10 @@ static void client_on_closed(void *context, struct rpc_client *client, enum stat
     if (leaf->client != client)
         return; /* its leaf_join failed */
     CHECK(leaf->transfers == nullptr && leaf->join == nullptr);
-    if (status != STATUS_OK && status != STATUS_CANCELLED)
+    /* After a drain of ours, what ended the calls that were still open says nothing. */
+    const bool is_own = status == STATUS_OK || status == STATUS_CANCELLED ||
+                        (leaf->is_draining && status == STATUS_TIMEOUT);
+    if (!is_own)
         set_lost(leaf, status, reason);
     if (leaf->lost_status == STATUS_OK) /* the reason is the call's */
         leaf->lost_status = STATUS_UNREACHABLE;
@@ -173,6 +177,7 @@ static enum status join(struct leaf *head, const struct join_request *request, s
     leaf->client = client;
     leaf->join = call;
     leaf->is_welcome = false;
+    leaf->is_draining = false;
     leaf->chunk_bytes = PIECE_BYTES;
     leaf->lost_status = STATUS_OK;
     leaf->lost_reason[0] = '\0';

@@ -25,6 +25,7 @@ struct leaf_direct {
     uint32_t handles;     /* not closed yet */
     bool is_ending;       /* the client was closed; on_lost follows */
     bool is_welcome;      /* the Welcome came */
+    bool is_draining;     /* the Join was unavailable; the connection ends */
     bool is_closing;
     enum status lost_status; /* OK: not known yet */
     char lost_reason[MESH_REASON_MAX];

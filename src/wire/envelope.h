@@ -13,7 +13,7 @@
 
 enum {
     WIRE_VERSION = 1,
-    JOB_NAME_MAX = 65,   /* bytes with the zero */
+    JOB_NAME_MAX = 65, /* bytes with the zero */
     INSTANCE_ID_BYTES = 16,
     HEADER_BYTES_MAX = 4096,   /* a serialised header */
     ENVELOPE_BYTES_MAX = 8448, /* header, signature and their tags */

@@ -1,0 +1,151 @@
+/*
+ * federation_sim_internal.h - the simulated world, shared by its files: what happens next, what is
+ * durable, who is connected.
+ */
+#pragma once
+
+#include "federation_sim.h"
+
+#include "base/check.h"
+#include "base/random.h"
+
+enum {
+    ROUNDS_MAX = 512,
+    CONNECTIONS_MAX = 1 << 16,
+    TICKETS_MAX = 1 << 18,
+};
+
+#define ms                  UINT64_C(1000000) /* in ns */
+#define virtual_time_max_ns (3600 * 1000 * ms)
+
+enum happening_kind {
+    TO_COORDINATOR, /* an event, if the incarnation still lives */
+    TO_NODE,        /* likewise */
+    DURABLE_EPOCH,  /* then the completion is sent */
+    DURABLE_COMMIT,
+    DURABLE_OUTCOME,
+    DURABLE_NODE_EPOCH,
+    DURABLE_UPDATE,
+    RECALL,
+    DIAL,      /* a node's connection attempt arrives */
+    DIRECTIVE, /* an event for a node over a connection */
+    PUSH,      /* an update arrives */
+    BREAK,     /* a connection breaks */
+    START_COORDINATOR,
+    START_NODE,
+    CRASH_NODE,
+};
+
+struct happening {
+    uint64_t at_ns;
+    uint64_t order;
+    enum happening_kind kind;
+    uint32_t node;
+    uint32_t incarnation;
+    uint64_t session;
+    uint64_t epoch; /* of a commit or an epoch to be made durable */
+    struct coordinator_event event;
+    struct node_event node_event;
+    struct coordinator_effect effect;
+    uint32_t *accepted; /* DURABLE_COMMIT: node indices, owned */
+    struct digest *accepted_digests;
+    uint32_t accepted_count;
+};
+
+struct connection {
+    uint32_t node;
+    uint32_t node_incarnation;
+    bool open;
+    bool broken;      /* a directive was lost: nothing after it arrives */
+    uint64_t last_ns; /* directives keep their order */
+};
+
+struct ticket {
+    uint32_t node;
+    uint32_t incarnation;
+    uint64_t push_id; /* 0: nobody waits */
+};
+
+struct committed {
+    bool used;
+    uint64_t epoch;
+    struct version_ref version;
+};
+
+struct sim_node {
+    struct node machine;
+    uint32_t incarnation;
+    bool up;
+    bool done;
+    uint64_t timer_ns;
+    uint64_t session; /* the connection that is open; 0 none */
+    uint64_t push_id;
+    uint64_t aborted_id;
+    /* Durable. */
+    uint64_t epoch_seen;
+    struct kept_update kept;
+    /* For the oracle, by round: digests acknowledged to the node, and settled. */
+    struct digest acknowledged[ROUNDS_MAX];
+    bool is_acknowledged[ROUNDS_MAX];
+    bool is_settled[ROUNDS_MAX];
+    bool is_counted[ROUNDS_MAX]; /* by a commit */
+    struct digest counted[ROUNDS_MAX];
+};
+
+struct world {
+    struct sim_settings settings;
+    struct sim_result result;
+    struct random random;
+    uint64_t now_ns;
+    uint64_t order;
+    struct happening *heap;
+    uint32_t heap_count;
+    uint32_t heap_capacity;
+    struct coordinator coordinator;
+    struct member *members;
+    uint32_t *roster_order;
+    bool up;
+    bool exited;
+    uint32_t incarnation;
+    uint64_t timer_ns;
+    struct sim_node *nodes;
+    struct connection *connections; /* index is the session */
+    uint64_t sessions;
+    struct ticket *tickets;
+    uint64_t ticket_count;
+    uint32_t crashes_left;
+    uint32_t node_crashes_left;
+    /* Durable at the coordinator. */
+    uint64_t epoch;
+    bool has_version;
+    struct version_ref version;
+    uint64_t open_round;
+    enum outcome outcome;
+    bool active[4096];
+    struct committed committed[ROUNDS_MAX];
+};
+
+void sim_name_of(uint32_t node, char ret[static 32]);
+uint32_t sim_node_of(const char *name);
+struct digest sim_make_digest(uint64_t a, uint64_t b, uint64_t c);
+uint64_t sim_load_first(const struct digest *digest);
+void sim_push_happening(struct world *w, struct happening happening);
+struct happening sim_pop_happening(struct world *w);
+uint64_t sim_delay(struct world *w);
+struct happening sim_at(struct world *w, enum happening_kind kind, uint64_t delay_ns);
+void sim_tell(struct world *w, const struct traces *traces, const char *who);
+void sim_narrate(struct world *w, const char *who, const char *what);
+bool sim_lost(struct world *w);
+void sim_break_connection(struct world *w, uint64_t session);
+void sim_send_directive(struct world *w, uint64_t session, const struct node_event *event);
+void sim_complete(struct world *w, const struct coordinator_effect *effect,
+                  struct coordinator_event event);
+void sim_check_durable(struct world *w, const struct version_ref *version);
+void sim_send_beacon(struct world *w, uint64_t session);
+void sim_send_settled(struct world *w, uint64_t session, bool counted, const struct update_key *key,
+                      uint64_t number, enum reason reason);
+void sim_answer_ticket(struct world *w, uint64_t id, bool accepted, enum reason reason);
+void sim_step_coordinator(struct world *w, struct coordinator_event event);
+void sim_node_complete(struct world *w, uint32_t index, enum happening_kind kind, uint64_t delay_ns,
+                       const struct node_event *event);
+void sim_step_node(struct world *w, uint32_t index, struct node_event event);
