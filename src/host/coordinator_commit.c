@@ -124,7 +124,8 @@ static void fill_head(struct commit_job *work)
     head->attempt = work->effect.attempt;
     head->number = machine->has_version ? machine->version.number + 1 : 0;
     head->parent_id = machine->version.id;
-    head->round = round ? work->effect.round : machine->round;
+    /* An outcome without a round describes the model of the round before. */
+    head->round = round ? work->effect.round : machine->round > 0 ? machine->round - 1 : 0;
     fill_rule(head, host->config);
     head->learning_rate = host->config->optimiser.learning_rate;
     head->round_seed = host->round_seed;
@@ -171,7 +172,7 @@ static void fill_version(struct commit_job *work)
     snprintf(work->version.model_file, sizeof(work->version.model_file), "%06llu-%.16s.safetensors",
              (unsigned long long)head->number, hex);
     snprintf(work->outcome, sizeof(work->outcome), "%s", outcome_name(work->effect.outcome));
-    work->open_round = work->effect.kind == FX_COMMIT ? work->effect.round + 1 : head->round;
+    work->open_round = head->round + 1;
 }
 
 static enum status store_all(struct commit_job *work, struct slice record)

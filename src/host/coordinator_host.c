@@ -83,10 +83,30 @@ struct final_job {
     struct error error;
 };
 
-static void run_final(struct job *job)
+/* On the disk worker, the store's only user: what the summary says of the whole job. */
+static void run_final_read(struct job *job)
 {
     struct final_job *const final = (struct final_job *)job;
-    final->status = run_folder_finish(final->host, &final->error);
+    struct coordinator_host *const host = final->host;
+    struct store_version latest = {0};
+    struct store_member member = {.name = ""};
+    enum status status = store_find_latest(host->store, &latest, nullptr, &final->error);
+    host->final_rounds = latest.round;
+    if (status == STATUS_OK)
+        status = store_find_after(host->store, 0, &host->final_first, nullptr, &final->error);
+    while (status == STATUS_OK) {
+        status = store_find_member_after(host->store, member.name, &member, &final->error);
+        host->final_nodes += status == STATUS_OK;
+    }
+    /* A job that was cancelled before its first version has none. */
+    final->status = status == STATUS_NOT_FOUND ? STATUS_OK : status;
+}
+
+static void run_final_write(struct job *job)
+{
+    struct final_job *const final = (struct final_job *)job;
+    if (final->status == STATUS_OK)
+        final->status = run_folder_finish(final->host, &final->error);
 }
 
 static void final_written(struct job *job)
@@ -101,21 +121,28 @@ static void final_written(struct job *job)
     free(final);
 }
 
+static void final_read(struct job *job)
+{
+    struct final_job *const final = (struct final_job *)job;
+    if (final->host->draining) { /* a fault came between; the next start writes it */
+        free(final);
+        return;
+    }
+    final->job = (struct job){.run = run_final_write, .done = final_written};
+    worker_submit(final->host->math, &final->job);
+}
+
 static void begin_final(struct coordinator_host *host)
 {
     if (host->final_begun)
         return;
     host->final_begun = true;
     host->exit_code = host->machine.outcome == OUTCOME_DIVERGED ? EXIT_DIVERGED : EXIT_SUCCESS;
-    /* The disk worker is idle now: nothing is committed after the end. */
-    (void)!store_find_after(host->store, 0, &host->final_version, nullptr, nullptr);
-    host->final_rounds = host->machine.version.number;
-    host->final_nodes = host->machine.roster.count;
     struct final_job *const final = calloc(1, sizeof(*final));
     CHECK(final != nullptr);
-    final->job = (struct job){.run = run_final, .done = final_written};
+    final->job = (struct job){.run = run_final_read, .done = final_read};
     final->host = host;
-    worker_submit(host->math, &final->job);
+    worker_submit(host->disk, &final->job);
 }
 
 static void on_exit_effect(struct coordinator_host *host, const struct coordinator_effect *effect)

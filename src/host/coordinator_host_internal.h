@@ -110,7 +110,7 @@ struct coordinator_host {
     uint64_t run_begun_ns;
     uint64_t round_seed;
     /* For the summary, fixed when the job ends. */
-    struct store_version final_version; /* the first commit: when the job began */
+    struct store_version final_first; /* the first commit: when the job began */
     uint64_t final_rounds;
     uint32_t final_nodes;
 };

@@ -186,7 +186,7 @@ static enum status write_summary(const struct coordinator_host *host,
     bytes_init(&text, STORE_METRICS_BYTES_MAX);
     yyjson_mut_val *const root = yyjson_mut_obj(doc);
     yyjson_mut_doc_set_root(doc, root);
-    const struct store_version *const version = &host->final_version;
+    const struct store_version *const version = &host->final_first;
     yyjson_mut_obj_add_str(doc, root, "outcome", outcomes[machine->outcome]);
     yyjson_mut_obj_add_str(doc, root, "reason", reasons[machine->outcome]);
     yyjson_mut_obj_add_uint(doc, root, "rounds", host->final_rounds);

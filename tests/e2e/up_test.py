@@ -1,0 +1,126 @@
+"""up_test.py - what `fedra up` promises to whoever starts it: exit codes, processes, files.
+
+Goal: a run ends cleanly in every way it can end, and leaves what the documentation says.
+Method: real runs of a small job, looked at from outside.
+"""
+import os
+import signal
+import stat
+import subprocess
+import time
+from pathlib import Path
+
+from federation import FEDRA, SCRATCH, TOP, Run, Tap
+
+SMALL = {"model.kind": "flat", "model.hidden": "[]", "train.trainer": "fixed", "data.format": "none",
+         "data.evaluate_test_at_end": "false", "validation.source": "none"}
+METRICS = {"round", "version", "selected", "accepted", "late", "refused", "loss", "accuracy", "round_ms", "bytes_in",
+           "bytes_out", "rss_bytes", "model_digest"}
+SUMMARY = {"outcome", "reason", "rounds", "accuracy", "loss", "nodes", "seconds"}
+
+
+def gone(pids, timeout_s=3):
+    end = time.monotonic() + timeout_s
+    left = pids
+    while left and time.monotonic() < end:
+        left = [pid for pid in left if Path(f"/proc/{pid}/exe").exists()]
+        time.sleep(0.02)
+    assert not left, f"still there: {left}"
+
+
+def a_whole_run_leaves_what_is_documented():
+    with Run("whole", 4, {"convergence.max_rounds": 2, "train.local_epochs": 1, "aggregation.k_threshold": "1.0"}) as run:
+        assert run.wait(60) == 0, run.tail()
+        assert set(run.summary()) == SUMMARY, run.summary()
+        summary = run.summary()
+        assert summary["outcome"] == "exhausted" and summary["rounds"] == 2 and summary["nodes"] == 4, summary
+        assert 0.5 < summary["accuracy"] < 1, summary
+        lines = run.metrics()
+        assert [line["round"] for line in lines] == [1, 2] and [line["version"] for line in lines] == [1, 2]
+        assert all(set(line) == METRICS for line in lines), lines[0]
+        assert (run.folder / "model.safetensors").stat().st_size > 400000
+        assert len(list((run.folder / "models").glob("*.safetensors"))) == 3, "a model a version, and the first"
+        for key in list(run.folder.glob("identity/*/*.key")) + list(run.folder.glob("authority/*.key")):
+            assert stat.S_IMODE(key.stat().st_mode) == 0o600, key
+        logs = "".join(path.read_text() for path in run.folder.glob("logs/*"))
+        assert "PRIVATE" not in logs
+        with run.database() as database:
+            assert database.execute("SELECT COUNT(*) FROM counted").fetchone()[0] == 8
+
+
+def python_reads_the_model():
+    try:
+        from safetensors.numpy import load_file
+    except ImportError:
+        print("# skipped: python3-safetensors is not installed")
+        return
+    tensors = load_file(str(SCRATCH / "whole" / "model.safetensors"))
+    assert tensors["layer0.weight"].shape == (128, 784) and tensors["layer1.bias"].shape == (10,)
+
+
+def children_show_their_role_and_all_die_with_up():
+    with Run("orphans", 3, {**SMALL, "convergence.max_rounds": 1000000}) as run:
+        run.wait_for_rounds(2, 20)
+        children = run.children()
+        roles = sorted(words[1] for _pid, words in children)
+        assert roles == ["ca", "coordinator", "node", "node", "node"], roles
+        assert all(words[0].endswith(Path(FEDRA).name) for _pid, words in children)
+        run.process.kill()
+        gone([pid for pid, _words in children])
+
+
+def ctrl_c_ends_the_job_cleanly():
+    with Run("interrupted", 3, {**SMALL, "convergence.max_rounds": 1000000}) as run:
+        run.wait_for_rounds(3, 20)
+        children = [pid for pid, _words in run.children()]
+        run.process.send_signal(signal.SIGINT)
+        assert run.wait(15) == 130, run.tail()
+        gone(children)
+        assert run.summary()["outcome"] == "cancelled"
+        assert run.summary()["rounds"] == run.rounds()
+        run.check_accounting()
+
+
+def a_node_that_is_told_to_stop_comes_back():
+    with Run("stopped", 3, {**SMALL, "convergence.max_rounds": 1000000}) as run:
+        run.wait_for_rounds(2, 20)
+        before = run.pid("node", "node-001")
+        os.kill(before, signal.SIGTERM)
+        end = time.monotonic() + 5
+        while run.pid("node", "node-001") in (None, before):
+            assert time.monotonic() < end, "it was not started again"
+            time.sleep(0.02)
+
+
+def mistakes_are_answered_with_a_code_and_a_reason():
+    example = str(TOP / "examples" / "fashion-mnist.yaml")
+    full = SCRATCH / "full"
+    full.mkdir(parents=True, exist_ok=True)
+    (full / "something").write_text("here")
+    for arguments, code, text in (
+            (["up"], 2, "up FILE"),
+            (["up", "/nowhere.yaml"], 2, "/nowhere.yaml"),
+            (["up", example, "--set", "aggregation.k_treshold=1"], 2, "k_threshold"),
+            (["up", example, "--nodes", "0"], 2, "--nodes"),
+            (["up", example, "--run-dir", str(full)], 1, "not empty"),
+            (["coordinator"], 2, "-c FILE"),
+            (["node", "-c", example], 2, "node.name"),
+    ):
+        done = subprocess.run([FEDRA, *arguments], capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=20)
+        assert done.returncode == code, (arguments, done.returncode, done.stderr)
+        assert text in done.stderr, (arguments, done.stderr)
+    assert (full / "something").read_text() == "here"
+
+
+def main():
+    tap = Tap()
+    tap.case("a_whole_run_leaves_what_is_documented", a_whole_run_leaves_what_is_documented)
+    tap.case("python_reads_the_model", python_reads_the_model)
+    tap.case("children_show_their_role_and_all_die_with_up", children_show_their_role_and_all_die_with_up)
+    tap.case("ctrl_c_ends_the_job_cleanly", ctrl_c_ends_the_job_cleanly)
+    tap.case("a_node_that_is_told_to_stop_comes_back", a_node_that_is_told_to_stop_comes_back)
+    tap.case("mistakes_are_answered_with_a_code_and_a_reason", mistakes_are_answered_with_a_code_and_a_reason)
+    tap.finish()
+
+
+main()
