@@ -1,0 +1,407 @@
+/*
+ * node_test.c - the node's machine, event by event: fencing, keeping, offering, settling.
+ */
+#include "core/node.h"
+#include "core/trace_text.h"
+
+#include "testing.h"
+
+#include <string.h>
+
+static const uint64_t ms = 1000000;
+
+static struct node n;
+static struct node_effects fx;
+static uint64_t now;
+
+static void step(struct node_event event)
+{
+    event.now_ns = now;
+    node_step(&n, &event, &fx);
+}
+
+static const struct node_effect *effect(enum node_effect_kind kind)
+{
+    for (uint32_t i = 0; i < fx.count; i++) {
+        if (fx.items[i].kind == kind)
+            return &fx.items[i];
+    }
+    return nullptr;
+}
+
+static const struct node_effect *must(enum node_effect_kind kind)
+{
+    const struct node_effect *const found = effect(kind);
+    assert_non_null(found);
+    return found;
+}
+
+static struct digest digest(uint8_t fill)
+{
+    struct digest made;
+    memset(made.bytes, fill, sizeof(made.bytes));
+    return made;
+}
+
+static struct beacon beacon(uint64_t epoch, uint64_t round)
+{
+    return (struct beacon){
+        .epoch = epoch,
+        .round = round,
+        .version = {.number = round - 1, .id = digest((uint8_t)(round - 1)), .blob_bytes = 8}};
+}
+
+static void hear(uint64_t epoch, uint64_t round)
+{
+    step((struct node_event){.kind = NODE_EV_BEACON, .beacon = beacon(epoch, round)});
+}
+
+static void start(struct kept_update kept, uint64_t epoch_seen)
+{
+    const struct node_settings settings = {
+        .seed = 1, .retry_min_ns = 100 * ms, .retry_max_ns = 800 * ms};
+    now = 0;
+    node_init(&n, &settings);
+    step((struct node_event){.kind = NODE_EV_START,
+                             .start = {.epoch_seen = epoch_seen, .kept = kept}});
+    assert_non_null(effect(NODE_FX_CONNECT));
+}
+
+static void connect(void)
+{
+    step((struct node_event){.kind = NODE_EV_CONNECTED});
+}
+
+/* Joined, epoch 1 believed, pulling for round 1. */
+static void begin(void)
+{
+    start((struct kept_update){0}, 0);
+    connect();
+    hear(1, 1);
+    assert_int_equal(must(NODE_FX_RAISE)->epoch, 1);
+    assert_null(effect(NODE_FX_PULL)); /* not before the epoch is durable */
+    step((struct node_event){.kind = NODE_EV_EPOCH_PERSISTED, .id = must(NODE_FX_RAISE)->id});
+    assert_non_null(effect(NODE_FX_PULL));
+}
+
+static void pull_and_train(void)
+{
+    step((struct node_event){.kind = NODE_EV_PULLED, .id = must(NODE_FX_PULL)->id});
+    step((struct node_event){.kind = NODE_EV_TRAINED, .id = must(NODE_FX_TRAIN)->id});
+}
+
+static void hold(uint64_t round)
+{
+    pull_and_train();
+    const struct node_effect held = *must(NODE_FX_HOLD);
+    step((struct node_event){.kind = NODE_EV_HELD,
+                             .id = held.id,
+                             .key = {.epoch = held.beacon.epoch,
+                                     .round = round,
+                                     .payload_digest = digest((uint8_t)(50 + round))}});
+}
+
+static void receipt(bool accepted, enum reason reason)
+{
+    step((struct node_event){.kind = NODE_EV_RECEIPT,
+                             .id = n.push_id,
+                             .receipt = {.accepted = accepted, .reason = reason}});
+}
+
+static void settle(enum node_event_kind kind, uint64_t round, enum reason reason)
+{
+    step((struct node_event){
+        .kind = kind,
+        .settled = {.key = {.round = round, .payload_digest = digest((uint8_t)(50 + round))},
+                    .version_number = round,
+                    .reason = reason}});
+}
+
+static void an_update_is_durable_before_it_is_offered(void **state)
+{
+    begin();
+    pull_and_train();
+    assert_null(effect(NODE_FX_PUSH));
+    const struct node_effect held = *must(NODE_FX_HOLD);
+    step((struct node_event){.kind = NODE_EV_HELD, .id = held.id, .key = {.round = 1}});
+    assert_non_null(effect(NODE_FX_PUSH));
+    receipt(true, REASON_UNSPECIFIED);
+    assert_int_equal(must(NODE_FX_NOTE)->note, NOTE_ACCEPTED);
+}
+
+static void counted_and_dropped_settle_it_once(void **state)
+{
+    begin();
+    hold(1);
+    receipt(true, REASON_UNSPECIFIED);
+    settle(NODE_EV_COUNTED, 2, REASON_UNSPECIFIED); /* another's */
+    assert_null(effect(NODE_FX_NOTE));
+    settle(NODE_EV_COUNTED, 1, REASON_UNSPECIFIED);
+    assert_int_equal(must(NODE_FX_NOTE)->note, NOTE_COUNTED);
+    assert_int_equal(must(NODE_FX_NOTE)->version_number, 1);
+    settle(NODE_EV_DROPPED, 1, REASON_ROUND_CLOSED);
+    assert_null(effect(NODE_FX_NOTE));
+    assert_false(node_awaits_settlement(&n));
+}
+
+static void an_older_coordinator_is_ignored(void **state)
+{
+    start((struct kept_update){0}, 7);
+    connect();
+    hear(6, 1);
+    assert_int_equal(fx.count, 0);
+    assert_int_equal(fx.traces.items[0].kind, TRACE_FENCED);
+    hear(7, 1);
+    assert_non_null(effect(NODE_FX_PULL));
+}
+
+static void the_newest_beacon_wins_while_an_epoch_is_made_durable(void **state)
+{
+    start((struct kept_update){0}, 0);
+    connect();
+    hear(3, 1);
+    const uint64_t raise = must(NODE_FX_RAISE)->id;
+    hear(3, 2);
+    assert_null(effect(NODE_FX_RAISE));
+    step((struct node_event){.kind = NODE_EV_EPOCH_PERSISTED, .id = raise});
+    assert_int_equal(must(NODE_FX_PULL)->beacon.round, 2);
+    assert_int_equal(n.epoch_seen, 3);
+}
+
+static void work_for_an_older_round_is_given_up(void **state)
+{
+    begin();
+    const uint64_t pull = must(NODE_FX_PULL)->id;
+    hear(1, 2);
+    assert_int_equal(must(NODE_FX_ABORT)->id, pull);
+    hear(1, 2);
+    assert_null(effect(NODE_FX_ABORT)); /* once is enough */
+    step((struct node_event){.kind = NODE_EV_PULLED, .id = pull, .status = STATUS_CANCELLED});
+    const struct node_effect next = *must(NODE_FX_PULL);
+    assert_int_equal(next.beacon.round, 2);
+    step((struct node_event){.kind = NODE_EV_PULLED, .id = next.id});
+    const uint64_t train = must(NODE_FX_TRAIN)->id;
+    hear(1, 3);
+    assert_int_equal(must(NODE_FX_ABORT)->id, train);
+    step((struct node_event){.kind = NODE_EV_TRAINED, .id = train}); /* it was just done */
+    assert_non_null(effect(NODE_FX_RELEASE));
+    assert_null(effect(NODE_FX_HOLD));
+    assert_int_equal(must(NODE_FX_PULL)->beacon.round, 3);
+    /* A pull that came through though it was given up is not used. */
+    const uint64_t last = must(NODE_FX_PULL)->id;
+    hear(1, 4);
+    step((struct node_event){.kind = NODE_EV_PULLED, .id = last});
+    assert_non_null(effect(NODE_FX_RELEASE));
+    assert_int_equal(must(NODE_FX_PULL)->beacon.round, 4);
+}
+
+static void a_new_attempt_of_the_same_round_is_signed_for(void **state)
+{
+    begin();
+    step((struct node_event){.kind = NODE_EV_PULLED, .id = must(NODE_FX_PULL)->id});
+    const uint64_t train = must(NODE_FX_TRAIN)->id;
+    struct beacon repeated = beacon(1, 1);
+    repeated.attempt = 2;
+    step((struct node_event){.kind = NODE_EV_BEACON, .beacon = repeated});
+    assert_null(effect(NODE_FX_ABORT));
+    step((struct node_event){.kind = NODE_EV_TRAINED, .id = train});
+    assert_int_equal(must(NODE_FX_HOLD)->beacon.attempt, 2);
+}
+
+static void what_is_kept_is_offered_again_to_a_new_connection(void **state)
+{
+    begin();
+    hold(1);
+    receipt(true, REASON_UNSPECIFIED);
+    hear(1, 1); /* the same coordinator again: it has it */
+    assert_null(effect(NODE_FX_PUSH));
+    step((struct node_event){.kind = NODE_EV_LOST});
+    assert_non_null(effect(NODE_FX_TIMER));
+    assert_true(node_awaits_settlement(&n));
+    connect();
+    hear(1, 1);
+    assert_non_null(effect(NODE_FX_PUSH));
+    assert_null(effect(NODE_FX_PULL));
+}
+
+static void a_kept_update_survives_the_node(void **state)
+{
+    const struct kept_update kept = {.state = UPDATE_HELD,
+                                     .key = {.epoch = 1, .round = 1, .payload_digest = digest(51)},
+                                     .base_id = digest(0)};
+    start(kept, 1);
+    assert_true(node_awaits_settlement(&n));
+    connect();
+    hear(1, 1);
+    assert_non_null(effect(NODE_FX_PUSH));
+    /* A round later it is of no use, and settled as superseded when the next takes its place. */
+    start(kept, 1);
+    connect();
+    hear(1, 2);
+    pull_and_train();
+    assert_int_equal(must(NODE_FX_NOTE)->note, NOTE_DROPPED);
+    assert_int_equal(must(NODE_FX_NOTE)->reason, REASON_SUPERSEDED);
+    assert_non_null(effect(NODE_FX_HOLD));
+}
+
+static void a_late_update_is_kept_since_its_round_may_open_again(void **state)
+{
+    begin();
+    hold(1);
+    receipt(false, REASON_ROUND_CLOSED);
+    assert_int_equal(must(NODE_FX_NOTE)->note, NOTE_REFUSED);
+    assert_true(node_awaits_settlement(&n));
+    hear(1, 1);
+    assert_null(effect(NODE_FX_PUSH)); /* not to the same coordinator */
+    step((struct node_event){.kind = NODE_EV_LOST});
+    connect();
+    hear(1, 1);
+    assert_non_null(effect(NODE_FX_PUSH));
+    receipt(false, REASON_ROUND_CLOSED);
+    hear(1, 2);
+    pull_and_train();
+    assert_int_equal(must(NODE_FX_NOTE)->reason, REASON_ROUND_CLOSED);
+}
+
+static void a_busy_receiver_is_asked_again_after_a_wait(void **state)
+{
+    begin();
+    hold(1);
+    receipt(false, REASON_BUSY);
+    const uint64_t deadline = must(NODE_FX_TIMER)->deadline_ns;
+    assert_true(deadline >= now + 50 * ms && deadline <= now + 100 * ms);
+    now = deadline;
+    step((struct node_event){.kind = NODE_EV_TIMER});
+    assert_non_null(effect(NODE_FX_PUSH));
+    /* No answer at all: the same, while the connection stands. */
+    step((struct node_event){.kind = NODE_EV_RECEIPT, .id = n.push_id, .status = STATUS_TIMEOUT});
+    now = must(NODE_FX_TIMER)->deadline_ns;
+    step((struct node_event){.kind = NODE_EV_TIMER});
+    assert_non_null(effect(NODE_FX_PUSH));
+    receipt(false, REASON_NORM);
+    assert_false(node_awaits_settlement(&n));
+    hear(1, 1);
+    assert_null(effect(NODE_FX_PUSH));
+}
+
+static void an_answer_after_the_settlement_changes_nothing(void **state)
+{
+    begin();
+    hold(1);
+    settle(NODE_EV_COUNTED, 1, REASON_UNSPECIFIED);
+    receipt(true, REASON_UNSPECIFIED);
+    assert_null(effect(NODE_FX_NOTE));
+    assert_false(node_awaits_settlement(&n));
+}
+
+static void waits_double_to_their_longest_and_begin_anew(void **state)
+{
+    start((struct kept_update){0}, 0);
+    uint64_t longest = 100 * ms;
+    for (int i = 0; i < 6; i++) {
+        step((struct node_event){.kind = NODE_EV_LOST});
+        const uint64_t deadline = must(NODE_FX_TIMER)->deadline_ns;
+        assert_true(deadline >= now + longest / 2 && deadline <= now + longest);
+        now = deadline;
+        step((struct node_event){.kind = NODE_EV_TIMER});
+        assert_non_null(effect(NODE_FX_CONNECT));
+        longest = longest * 2 > 800 * ms ? 800 * ms : longest * 2;
+    }
+    connect();
+    step((struct node_event){.kind = NODE_EV_LOST});
+    assert_true(must(NODE_FX_TIMER)->deadline_ns <= now + 100 * ms);
+}
+
+static void work_that_fails_is_tried_again(void **state)
+{
+    begin();
+    step((struct node_event){
+        .kind = NODE_EV_PULLED, .id = must(NODE_FX_PULL)->id, .status = STATUS_DIGEST});
+    assert_null(effect(NODE_FX_PULL));
+    now = must(NODE_FX_TIMER)->deadline_ns;
+    step((struct node_event){.kind = NODE_EV_TIMER});
+    step((struct node_event){.kind = NODE_EV_PULLED, .id = must(NODE_FX_PULL)->id});
+    step((struct node_event){
+        .kind = NODE_EV_TRAINED, .id = must(NODE_FX_TRAIN)->id, .status = STATUS_INVAL});
+    now = must(NODE_FX_TIMER)->deadline_ns;
+    step((struct node_event){.kind = NODE_EV_TIMER});
+    assert_non_null(effect(NODE_FX_PULL));
+    /* While the connection is lost the next Join decides. */
+    step((struct node_event){.kind = NODE_EV_LOST});
+    step(
+        (struct node_event){.kind = NODE_EV_PULLED, .id = n.work_id, .status = STATUS_UNREACHABLE});
+    assert_null(effect(NODE_FX_PULL));
+}
+
+static void a_disk_that_fails_ends_the_node(void **state)
+{
+    begin();
+    pull_and_train();
+    step((struct node_event){
+        .kind = NODE_EV_HELD, .id = must(NODE_FX_HOLD)->id, .status = STATUS_NO_SPACE});
+    assert_int_equal(must(NODE_FX_EXIT)->status, STATUS_NO_SPACE);
+    hear(1, 2);
+    assert_int_equal(fx.count, 0);
+
+    start((struct kept_update){0}, 0);
+    connect();
+    hear(1, 1);
+    step((struct node_event){
+        .kind = NODE_EV_EPOCH_PERSISTED, .id = must(NODE_FX_RAISE)->id, .status = STATUS_IO});
+    assert_int_equal(must(NODE_FX_EXIT)->status, STATUS_IO);
+}
+
+static void the_end_of_the_job_settles_what_is_left(void **state)
+{
+    begin();
+    hold(1);
+    step((struct node_event){.kind = NODE_EV_FINISHED, .outcome = OUTCOME_CANCELLED});
+    assert_int_equal(must(NODE_FX_NOTE)->reason, REASON_JOB_ENDED);
+    assert_int_equal(must(NODE_FX_EXIT)->outcome, OUTCOME_CANCELLED);
+
+    begin();
+    step((struct node_event){.kind = NODE_EV_FINISHED, .outcome = OUTCOME_EXHAUSTED});
+    assert_null(effect(NODE_FX_NOTE));
+    begin();
+    step((struct node_event){.kind = NODE_EV_STOP});
+    assert_non_null(effect(NODE_FX_EXIT));
+}
+
+static void a_trace_is_told_in_words(void **state)
+{
+    char line[128];
+    struct trace_record record = {
+        .now_ns = 1500 * ms, .kind = TRACE_REFUSED, .a = 3, .reason = REASON_NORM};
+    trace_text(&record, "coordinator", "n1", line, sizeof(line));
+    assert_string_equal(line, "    1.500 s  coordinator: n1's update for round 3 is refused: the "
+                              "norm is over the bound");
+    trace_text(&record, "coordinator", nullptr, line, 40);
+    assert_string_equal(line, "    1.500 s  coordinator: a stranger's ");
+    record.kind = TRACE_ROUND_OPENED;
+    record.b = 12;
+    trace_text(&record, "c", nullptr, line, sizeof(line));
+    assert_string_equal(line, "    1.500 s  c: round 3 opens, 12 nodes are asked");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_update_is_durable_before_it_is_offered),
+        cmocka_unit_test(counted_and_dropped_settle_it_once),
+        cmocka_unit_test(an_older_coordinator_is_ignored),
+        cmocka_unit_test(the_newest_beacon_wins_while_an_epoch_is_made_durable),
+        cmocka_unit_test(work_for_an_older_round_is_given_up),
+        cmocka_unit_test(a_new_attempt_of_the_same_round_is_signed_for),
+        cmocka_unit_test(what_is_kept_is_offered_again_to_a_new_connection),
+        cmocka_unit_test(a_kept_update_survives_the_node),
+        cmocka_unit_test(a_late_update_is_kept_since_its_round_may_open_again),
+        cmocka_unit_test(a_busy_receiver_is_asked_again_after_a_wait),
+        cmocka_unit_test(an_answer_after_the_settlement_changes_nothing),
+        cmocka_unit_test(waits_double_to_their_longest_and_begin_anew),
+        cmocka_unit_test(work_that_fails_is_tried_again),
+        cmocka_unit_test(a_disk_that_fails_ends_the_node),
+        cmocka_unit_test(the_end_of_the_job_settles_what_is_left),
+        cmocka_unit_test(a_trace_is_told_in_words),
+    };
+    return cmocka_run_group_tests(tests, nullptr, nullptr);
+}
