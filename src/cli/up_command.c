@@ -164,7 +164,19 @@ static bool on_exit_of_child(void *context, struct child *child, int code, int n
     return is_coordinator || code != EXIT_SUCCESS; /* 0: it was told that the job has ended */
 }
 
-/* One child: PROGRAM COMMAND... -c CONFIG. All strings live as long as the process. */
+static void forget(struct up *up)
+{
+    for (uint32_t i = 0; up->children != nullptr && i < up->nodes + 2; i++) {
+        for (size_t j = 0; j < CHILD_ARGUMENTS_MAX; j++)
+            free(up->children[i].arguments[j]);
+        free(up->children[i].output);
+    }
+    free(up->children);
+    log_close(up->log);
+    free(up);
+}
+
+/* One child: PROGRAM COMMAND -c CONFIG. */
 static void describe(struct up *up, struct child *child, const char *program, const char *command,
                      const char *name)
 {
@@ -330,9 +342,7 @@ static int run(const struct up_options *options, struct config *config)
         print_summary(up, options->label);
     }
     const int code = up->exit_code;
-    log_close(up->log);
-    free(up->children);
-    free(up);
+    forget(up);
     return code;
 }
 
