@@ -30,8 +30,9 @@ struct supervisor;
 struct child {
     char name[CHILD_NAME_MAX];
     char *arguments[CHILD_ARGUMENTS_MAX + 1]; /* the caller's; [0] is the program's path */
-    const char *output; /* file that standard output and error are appended to; null: ours */
-    bool keeps_output;  /* standard output stays ours also where output is given */
+    char *output;      /* file, the caller's string, that standard output and error are appended to;
+                          null: ours */
+    bool keeps_output; /* standard output stays ours also where output is given */
     /* The supervisor's. */
     struct supervisor *supervisor;
     uv_timer_t timer;
