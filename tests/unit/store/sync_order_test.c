@@ -1,0 +1,131 @@
+/*
+ * sync_order_test.c - what must be on the disk before what.
+ *
+ * Goal: a kill does not lose what the kernel has, so no kill can show a missing sync; a power cut
+ * would. Method: the linker puts recorders around the calls (--wrap); their order is compared.
+ */
+#include "store/durable_file.h"
+#include "store/outbox.h"
+
+#include "testing.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+/* w write, s sync of a file, f sync of a folder, r rename. */
+static char record[256];
+static size_t record_size;
+
+static void note(char what)
+{
+    if (record_size + 1 < sizeof(record))
+        record[record_size++] = what;
+    record[record_size] = 0;
+}
+
+static char kind_of(int fd)
+{
+    struct stat there;
+    return fstat(fd, &there) == 0 && S_ISDIR(there.st_mode) ? 'f' : 's';
+}
+
+int __real_fsync(int fd);
+int __wrap_fsync(int fd);
+int __real_fdatasync(int fd);
+int __wrap_fdatasync(int fd);
+int __real_rename(const char *from, const char *to);
+int __wrap_rename(const char *from, const char *to);
+ssize_t __real_write(int fd, const void *data, size_t size);
+ssize_t __wrap_write(int fd, const void *data, size_t size);
+ssize_t __real_pwrite64(int fd, const void *data, size_t size, off_t at);
+ssize_t __wrap_pwrite64(int fd, const void *data, size_t size, off_t at);
+
+int __wrap_fsync(int fd)
+{
+    note(kind_of(fd));
+    return __real_fsync(fd);
+}
+
+int __wrap_fdatasync(int fd)
+{
+    note(kind_of(fd));
+    return __real_fdatasync(fd);
+}
+
+int __wrap_rename(const char *from, const char *to)
+{
+    note('r');
+    return __real_rename(from, to);
+}
+
+ssize_t __wrap_write(int fd, const void *data, size_t size)
+{
+    note('w');
+    return __real_write(fd, data, size);
+}
+
+ssize_t __wrap_pwrite64(int fd, const void *data, size_t size, off_t at)
+{
+    note('w');
+    return __real_pwrite64(fd, data, size, at);
+}
+
+static char folder[512];
+
+static int setup(void **state)
+{
+    snprintf(folder, sizeof(folder), "%s/sync-XXXXXX", getenv("FEDRA_SCRATCH"));
+    mkdir(getenv("FEDRA_SCRATCH"), 0700);
+    return mkdtemp(folder) != nullptr ? 0 : -1;
+}
+
+static void a_file_is_on_the_disk_before_it_takes_its_place_and_its_name_after(void **state)
+{
+    char path[600];
+    struct error err = {0};
+    const struct slice slice = {(const uint8_t *)"content", 7};
+    snprintf(path, sizeof(path), "%s/file", folder);
+    record_size = 0;
+    assert_int_equal(durable_file_write(path, &slice, 1, &err), STATUS_OK);
+    assert_string_equal(record, "wsrf");
+}
+
+static void an_update_is_on_the_disk_when_it_may_be_offered(void **state)
+{
+    struct error err = {0};
+    struct outbox *outbox = nullptr;
+    const struct outbox_key key = {.round = 1};
+    const struct slice envelope = {(const uint8_t *)"envelope", 8};
+    const struct slice payload = {(const uint8_t *)"payload", 7};
+    uint64_t sequence = 0;
+    assert_int_equal(outbox_file_open(folder, &outbox, &err), STATUS_OK);
+    for (int i = 0; i < 3; i++) {
+        record_size = 0;
+        record[0] = 0;
+        assert_int_equal(outbox_put(outbox, &key, envelope, &payload, 1, &sequence, &err),
+                         STATUS_OK);
+        const char *const write = strchr(record, 'w');
+        assert_non_null(write);
+        assert_non_null(strchr(write, 's'));
+    }
+    record_size = 0;
+    record[0] = 0;
+    assert_int_equal(outbox_raise_epoch(outbox, 9, &err), STATUS_OK);
+    assert_non_null(strchr(record, 's'));
+    outbox_close(outbox);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(a_file_is_on_the_disk_before_it_takes_its_place_and_its_name_after,
+                               setup),
+        cmocka_unit_test_setup(an_update_is_on_the_disk_when_it_may_be_offered, setup),
+    };
+    return cmocka_run_group_tests(tests, nullptr, nullptr);
+}
