@@ -78,6 +78,11 @@ enum status envelope_signer_create(EVP_PKEY *key, X509 *certificate, uint32_t fl
     if (!EVP_PKEY_is_a(key, "ML-DSA-65"))
         return error_set(err, STATUS_INVAL, "the key that signs envelopes is %s, not ML-DSA-65",
                          EVP_PKEY_get0_type_name(key));
+    size_t private_size = 0;
+    if (EVP_PKEY_get_octet_string_param(key, OSSL_PKEY_PARAM_PRIV_KEY, nullptr, 0, &private_size) !=
+        1)
+        return error_set_openssl(err, STATUS_INVAL,
+                                 "the key that signs envelopes has no private part");
     enum status status = svid_check_leaf(certificate, &info, err);
     if (status != STATUS_OK)
         return status;
