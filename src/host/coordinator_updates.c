@@ -251,6 +251,10 @@ static void on_payload(void *context, uint64_t ticket, const struct digest *payl
     CHECK(offer != nullptr && offer->receiving);
     offer->receiving = false;
     if (!digest_equal(payload_digest, &offer->header.payload_digest)) {
+        log_event(host->log, LOG_WARN, "update.refused", LOG_STR("node", offer->header.spiffe_id),
+                  LOG_U64("round", offer->header.round),
+                  LOG_STR("reason", reason_name(REASON_DIGEST)),
+                  LOG_STR("text", reason_text(REASON_DIGEST)));
         refuse(host, ticket, REASON_DIGEST, reason_text(REASON_DIGEST));
         offer_forget(host, ticket);
         return;
@@ -368,12 +372,16 @@ void updates_evidence(struct coordinator_host *host, const struct coordinator_ef
     worker_submit(host->disk, &evidence->job);
 }
 
+/* refusal's reason and text are set where it is not OK. */
 static enum status admit(struct coordinator_host *host, const char *peer,
-                         const struct join_request *request, struct error *err)
+                         const struct join_request *request, struct refusal *refusal)
 {
+    struct error *const err = &refusal->error;
+    refusal->reason = REASON_WRONG_JOB;
     if (strcmp(request->job, host->config->job.name) != 0)
         return error_set(err, STATUS_PEER, "this coordinator runs the job %s",
                          host->config->job.name);
+    refusal->reason = REASON_IDENTITY;
     if (strcmp(peer, request->spiffe_id) != 0)
         return error_set(err, STATUS_IDENTITY, "%s may not join as somebody else", peer);
     struct svid_info info;
@@ -391,13 +399,14 @@ static void on_join(void *context, uint64_t session, const char *peer,
                     const struct join_request *request)
 {
     struct coordinator_host *const host = context;
-    struct error err = {0};
-    const enum status status = admit(host, peer, request, &err);
+    struct refusal refusal = {0};
+    const enum status status = admit(host, peer, request, &refusal);
     if (status != STATUS_OK) {
         log_event(host->log, LOG_WARN, "member.refused", LOG_STR("node", peer),
-                  LOG_STR("text", err.text));
-        count_refused(host, REASON_IDENTITY);
-        hub_end(host->hub, session, err.text);
+                  LOG_STR("reason", reason_name(refusal.reason)),
+                  LOG_STR("text", refusal.error.text));
+        count_refused(host, refusal.reason);
+        hub_end(host->hub, session, refusal.error.text);
         return;
     }
     struct coordinator_event event = {

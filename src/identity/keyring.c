@@ -252,7 +252,7 @@ static enum status verify(void *state, const struct digest *key_id, const char *
     }
     pthread_rwlock_unlock(&keyring->lock);
     if (key == nullptr)
-        return error_set(err, STATUS_NOT_FOUND,
+        return error_set(err, STATUS_IDENTITY,
                          "the signing key is not known; its certificate comes with the Join");
     enum status status = STATUS_OK;
     if (now_unix_s < info.not_before_unix_s || now_unix_s >= info.not_after_unix_s)

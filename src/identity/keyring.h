@@ -45,7 +45,7 @@ void keyring_destroy(struct keyring *keyring);
 size_t keyring_count(struct keyring *keyring);
 
 /*
- * The verifier over this keyring, which must outlive it. Its verify gives NOT_FOUND for an unknown
- * key, IDENTITY for one not valid at that time, SIGNATURE, INVAL for a bad context.
+ * The verifier over this keyring, which must outlive it. Its verify gives IDENTITY for a key that
+ * is unknown or not valid at that time, SIGNATURE, INVAL for a bad context.
  */
 struct verifier keyring_verifier(struct keyring *keyring);

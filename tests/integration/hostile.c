@@ -203,6 +203,28 @@ static void fill_header(const struct peer *peer, const struct digest *payload,
     memcpy(header->job, peer->beacon.job, sizeof(header->job));
 }
 
+/* Writes 0 where the header says how many samples, and signs it anew. */
+static void sign_no_samples(struct bytes *envelope, const struct signer *signer)
+{
+    static const struct envelope_limits limits = {.payload_bytes_max = 1 << 20, .codecs = 1};
+    static const uint8_t ten[] = {0x98, 0x01, 10}; /* field 19, a varint: fedra.v1.Header.samples */
+    uint8_t signature[SIGNATURE_BYTES_MAX];
+    size_t size = 0;
+    struct envelope parsed;
+    assert_int_equal(envelope_parse(bytes_slice(envelope), &limits, &parsed, nullptr), STATUS_OK);
+    assert_int_equal(parsed.header.samples, ten[2]);
+    const size_t header = (size_t)(parsed.header_bytes.data - envelope->data);
+    uint8_t *const found =
+        memmem(envelope->data + header, parsed.header_bytes.size, ten, sizeof(ten));
+    assert_non_null(found);
+    found[2] = 0;
+    assert_int_equal(signer->ops->sign(signer->state, envelope_context(ENVELOPE_UPDATE),
+                                       parsed.header_bytes, signature, &size),
+                     STATUS_OK);
+    assert_int_equal(size, parsed.signature.size);
+    memcpy(envelope->data + (parsed.signature.data - envelope->data), signature, size);
+}
+
 enum reason peer_push(struct peer *peer, const struct twist *twist)
 {
     static const struct twist none = {0};
@@ -227,6 +249,8 @@ enum reason peer_push(struct peer *peer, const struct twist *twist)
     peer->last_envelope.size = 0;
     if (envelope_seal(&header, &signer, &peer->last_envelope, &err) != STATUS_OK)
         fail_msg("%s", err.text);
+    if (twist->no_samples)
+        sign_no_samples(&peer->last_envelope, &signer);
     if (twist->flip_payload_byte)
         ((uint8_t *)peer->last_payload)[17] ^= 1;
     if (twist->flip_header_byte) {

@@ -20,6 +20,7 @@ struct twist {
     void (*payload)(float *values); /* before it is hashed */
     bool flip_payload_byte;         /* after it was hashed */
     bool flip_header_byte;          /* after it was signed */
+    bool no_samples;                /* which no encoder writes; signed all the same */
     const struct signer *signer;    /* another's; null: its own */
     size_t parameters;              /* 0: HOSTILE_PARAMETERS */
     bool keeps_signer_name;         /* with signer: the header still names the peer */
