@@ -154,42 +154,48 @@ static void believe(struct node *node, const struct beacon *beacon, struct node_
     work_on(node, effects);
 }
 
+/* Nothing of the waiting beacon is believed before its epoch is durable. */
+static void raise_epoch(struct node *node, struct node_effects *effects)
+{
+    node->raise_id = ++node->next_id;
+    node->raise_epoch = node->waiting.epoch;
+    struct node_effect *const raise = add(effects, NODE_FX_RAISE);
+    raise->id = node->raise_id;
+    raise->epoch = node->raise_epoch;
+}
+
 static void on_beacon(struct node *node, const struct node_event *event,
                       struct node_effects *effects)
 {
     const struct beacon *const beacon = &event->beacon;
-    if (beacon->epoch < node->epoch_seen) {
-        trace(node, effects, TRACE_FENCED, beacon->epoch, node->epoch_seen, REASON_STALE_EPOCH);
+    const uint64_t newest = node->raise_id != 0 ? node->waiting.epoch : node->epoch_seen;
+    if (beacon->epoch < newest) {
+        trace(node, effects, TRACE_FENCED, beacon->epoch, newest, REASON_STALE_EPOCH);
         return;
     }
-    if (beacon->epoch > node->epoch_seen || node->raise_id != 0) {
-        node->waiting = *beacon;
-        node->has_waiting = true;
-        if (node->raise_id != 0)
-            return;
-        node->raise_id = ++node->next_id;
-        struct node_effect *const raise = add(effects, NODE_FX_RAISE);
-        raise->id = node->raise_id;
-        raise->epoch = beacon->epoch;
+    if (beacon->epoch == node->epoch_seen) {
+        believe(node, beacon, effects);
         return;
     }
-    believe(node, beacon, effects);
+    node->waiting = *beacon;
+    if (node->raise_id == 0)
+        raise_epoch(node, effects);
 }
 
 static void on_node_epoch_persisted(struct node *node, const struct node_event *event,
                                     struct node_effects *effects)
 {
-    CHECK(node->raise_id != 0 && event->id == node->raise_id && node->has_waiting);
+    CHECK(node->raise_id != 0 && event->id == node->raise_id);
     node->raise_id = 0;
     if (event->status != STATUS_OK) {
         fail(node, effects, event->status);
         return;
     }
-    const struct beacon beacon = node->waiting;
-    node->has_waiting = false;
-    if (node->epoch_seen < beacon.epoch)
-        node->epoch_seen = beacon.epoch;
-    believe(node, &beacon, effects);
+    node->epoch_seen = node->raise_epoch;
+    if (node->waiting.epoch > node->epoch_seen)
+        raise_epoch(node, effects); /* a still later one came meanwhile */
+    else
+        believe(node, &node->waiting, effects);
 }
 
 /* Work that failed is tried again after a wait; one that is not wanted any more makes room. */

@@ -131,6 +131,7 @@ struct node {
     uint64_t next_id;
     uint64_t work_id;
     uint64_t raise_id; /* 0: none under way */
+    uint64_t raise_epoch;
     uint64_t push_id;  /* 0: none under way */
     uint64_t retry_ns; /* the next wait */
     uint64_t deadline_ns;
@@ -139,11 +140,10 @@ struct node {
     bool connecting;
     bool stopped;
     bool has_beacon;  /* the newest one believed */
-    bool has_waiting; /* one whose epoch is being made durable */
     bool aborted;     /* what is under way is for an older round */
     bool failed_work; /* the work failed: tried again at the deadline */
     struct beacon beacon;
-    struct beacon waiting;
+    struct beacon waiting; /* while raise_id: the newest, its epoch not durable yet */
     struct beacon working; /* the one that the work is for */
     enum node_work work;
     struct kept_update kept;

@@ -383,6 +383,217 @@ static void a_trace_is_told_in_words(void **state)
     assert_string_equal(line, "    1.500 s  c: round 3 opens, 12 nodes are asked");
 }
 
+static void no_epoch_is_believed_before_it_is_durable_itself(void **state)
+{
+    start((struct kept_update){0}, 0);
+    connect();
+    hear(3, 1);
+    const uint64_t first = must(NODE_FX_RAISE)->id;
+    hear(5, 2); /* a still later coordinator */
+    assert_null(effect(NODE_FX_RAISE));
+    step((struct node_event){.kind = NODE_EV_EPOCH_PERSISTED, .id = first});
+    assert_int_equal(n.epoch_seen, 3);
+    assert_null(effect(NODE_FX_PULL));
+    assert_int_equal(must(NODE_FX_RAISE)->epoch, 5);
+    step((struct node_event){.kind = NODE_EV_EPOCH_PERSISTED, .id = must(NODE_FX_RAISE)->id});
+    assert_int_equal(n.epoch_seen, 5);
+    assert_int_equal(must(NODE_FX_PULL)->beacon.epoch, 5);
+}
+
+static void an_older_coordinator_is_ignored_while_an_epoch_is_made_durable(void **state)
+{
+    start((struct kept_update){0}, 2);
+    connect();
+    hear(5, 2);
+    const uint64_t raise = must(NODE_FX_RAISE)->id;
+    for (uint64_t older = 1; older < 5; older++) {
+        hear(older, 1);
+        assert_int_equal(fx.count, 0);
+        assert_int_equal(fx.traces.items[0].kind, TRACE_FENCED);
+        assert_int_equal(fx.traces.items[0].b, 5);
+    }
+    step((struct node_event){.kind = NODE_EV_EPOCH_PERSISTED, .id = raise});
+    assert_int_equal(n.epoch_seen, 5);
+    assert_int_equal(must(NODE_FX_PULL)->beacon.round, 2);
+}
+
+static void work_goes_on_while_the_connection_is_lost(void **state)
+{
+    begin();
+    step((struct node_event){.kind = NODE_EV_PULLED, .id = must(NODE_FX_PULL)->id});
+    const uint64_t train = must(NODE_FX_TRAIN)->id;
+    step((struct node_event){.kind = NODE_EV_LOST});
+    assert_null(effect(NODE_FX_ABORT));
+    step((struct node_event){.kind = NODE_EV_TRAINED, .id = train});
+    step((struct node_event){.kind = NODE_EV_HELD,
+                             .id = must(NODE_FX_HOLD)->id,
+                             .key = {.epoch = 1, .round = 1, .payload_digest = digest(51)}});
+    assert_null(effect(NODE_FX_PUSH));
+    assert_true(node_awaits_settlement(&n));
+    connect();
+    assert_null(effect(NODE_FX_PUSH)); /* not before it is asked for: it may be settled already */
+    hear(1, 1);
+    assert_int_equal(must(NODE_FX_PUSH)->key.round, 1);
+}
+
+static void an_offer_that_ends_with_its_connection_is_made_again_on_the_next(void **state)
+{
+    begin();
+    hold(1);
+    const uint64_t offer = must(NODE_FX_PUSH)->id;
+    hear(1, 1);
+    assert_null(effect(NODE_FX_PUSH)); /* one at a time */
+    step((struct node_event){.kind = NODE_EV_LOST});
+    const uint64_t deadline = must(NODE_FX_TIMER)->deadline_ns;
+    step((struct node_event){.kind = NODE_EV_RECEIPT, .id = offer, .status = STATUS_UNREACHABLE});
+    assert_null(effect(NODE_FX_TIMER));
+    assert_int_equal(n.deadline_ns, deadline); /* the wait for the connection is no longer */
+    connect();
+    hear(1, 1);
+    assert_int_not_equal(must(NODE_FX_PUSH)->id, offer);
+}
+
+static void what_is_being_made_durable_is_not_given_up(void **state)
+{
+    begin();
+    pull_and_train();
+    const uint64_t held = must(NODE_FX_HOLD)->id;
+    hear(1, 2);
+    assert_null(effect(NODE_FX_ABORT));
+    step((struct node_event){.kind = NODE_EV_HELD,
+                             .id = held,
+                             .key = {.epoch = 1, .round = 1, .payload_digest = digest(51)}});
+    assert_null(effect(NODE_FX_PUSH)); /* its round is over */
+    assert_int_equal(must(NODE_FX_PULL)->beacon.round, 2);
+    pull_and_train();
+    assert_int_equal(must(NODE_FX_NOTE)->reason, REASON_SUPERSEDED);
+    assert_int_equal(must(NODE_FX_NOTE)->key.round, 1);
+}
+
+static void work_that_was_given_up_is_no_failure(void **state)
+{
+    begin();
+    step((struct node_event){.kind = NODE_EV_PULLED, .id = must(NODE_FX_PULL)->id});
+    const uint64_t train = must(NODE_FX_TRAIN)->id;
+    hear(1, 2);
+    assert_int_equal(must(NODE_FX_ABORT)->id, train);
+    step((struct node_event){.kind = NODE_EV_TRAINED, .id = train, .status = STATUS_CANCELLED});
+    assert_null(effect(NODE_FX_TIMER));
+    assert_null(effect(NODE_FX_RELEASE)); /* there is nothing to release */
+    assert_int_equal(must(NODE_FX_PULL)->beacon.round, 2);
+}
+
+static void work_that_failed_waits_even_where_another_round_opens(void **state)
+{
+    begin();
+    step((struct node_event){
+        .kind = NODE_EV_PULLED, .id = must(NODE_FX_PULL)->id, .status = STATUS_DIGEST});
+    const uint64_t deadline = must(NODE_FX_TIMER)->deadline_ns;
+    hear(1, 2);
+    assert_null(effect(NODE_FX_PULL));
+    now = deadline - 1;
+    step((struct node_event){.kind = NODE_EV_TIMER});
+    assert_null(effect(NODE_FX_PULL));
+    assert_int_equal(must(NODE_FX_TIMER)->deadline_ns, deadline); /* it was too early */
+    now = deadline;
+    step((struct node_event){.kind = NODE_EV_TIMER});
+    assert_int_equal(must(NODE_FX_PULL)->beacon.round, 2);
+    /* Or until there is a new connection. */
+    step((struct node_event){
+        .kind = NODE_EV_PULLED, .id = must(NODE_FX_PULL)->id, .status = STATUS_DIGEST});
+    step((struct node_event){.kind = NODE_EV_LOST});
+    connect();
+    hear(1, 2);
+    assert_non_null(effect(NODE_FX_PULL));
+}
+
+static void a_refusal_is_final_or_waits_for_another_coordinator_or_for_room(void **state)
+{
+    for (unsigned number = 0; number <= REASON_INTERNAL; number++) {
+        const enum reason reason = reason_of_number(number);
+        const bool again =
+            reason == REASON_BUSY || reason == REASON_DRAINING || reason == REASON_INTERNAL;
+        const bool kept = again || reason == REASON_ROUND_CLOSED || reason == REASON_FUTURE_ROUND ||
+                          reason == REASON_JOB_ENDED || reason == REASON_NOT_SELECTED ||
+                          reason == REASON_FUTURE_EPOCH;
+        begin();
+        hold(1);
+        receipt(false, reason);
+        assert_int_equal(must(NODE_FX_NOTE)->note, NOTE_REFUSED);
+        assert_int_equal(must(NODE_FX_NOTE)->reason, reason);
+        assert_int_equal(effect(NODE_FX_TIMER) != nullptr, again);
+        assert_int_equal(node_awaits_settlement(&n), kept);
+        step((struct node_event){.kind = NODE_EV_LOST});
+        connect();
+        hear(1, 1);
+        assert_int_equal(effect(NODE_FX_PUSH) != nullptr, kept);
+        assert_null(effect(NODE_FX_PULL)); /* trained for this round it has */
+    }
+}
+
+static void a_late_update_that_was_counted_after_all_is_settled_so(void **state)
+{
+    begin();
+    hold(1);
+    receipt(false, REASON_ROUND_CLOSED);
+    step((struct node_event){.kind = NODE_EV_COUNTED,
+                             .settled = {.key = {.round = 1, .payload_digest = digest(99)}}});
+    assert_null(effect(NODE_FX_NOTE)); /* of another payload */
+    settle(NODE_EV_COUNTED, 1, REASON_UNSPECIFIED);
+    assert_int_equal(must(NODE_FX_NOTE)->note, NOTE_COUNTED);
+    begin();
+    hold(1);
+    receipt(true, REASON_UNSPECIFIED);
+    settle(NODE_EV_DROPPED, 1, REASON_SUPERSEDED);
+    assert_int_equal(must(NODE_FX_NOTE)->note, NOTE_DROPPED);
+    assert_int_equal(must(NODE_FX_NOTE)->reason, REASON_SUPERSEDED);
+    assert_false(node_awaits_settlement(&n));
+}
+
+static void what_was_settled_before_a_restart_is_not_offered(void **state)
+{
+    start((struct kept_update){.state = UPDATE_SETTLED, .key = {.round = 1}, .base_id = digest(0)},
+          1);
+    assert_false(node_awaits_settlement(&n));
+    connect();
+    hear(1, 1);
+    assert_int_equal(fx.count, 0);
+    settle(NODE_EV_DROPPED, 1, REASON_ROUND_CLOSED);
+    assert_null(effect(NODE_FX_NOTE));
+    step((struct node_event){.kind = NODE_EV_FINISHED, .outcome = OUTCOME_CONVERGED});
+    assert_null(effect(NODE_FX_NOTE));
+    assert_int_equal(must(NODE_FX_EXIT)->outcome, OUTCOME_CONVERGED);
+}
+
+static void nodes_with_other_seeds_wait_for_other_times(void **state)
+{
+    uint64_t waits[3];
+    for (uint64_t i = 0; i < 3; i++) {
+        const struct node_settings settings = {
+            .seed = i % 2, .retry_min_ns = 100 * ms, .retry_max_ns = 100 * ms};
+        now = 0;
+        node_init(&n, &settings);
+        step((struct node_event){.kind = NODE_EV_START});
+        step((struct node_event){.kind = NODE_EV_LOST});
+        waits[i] = must(NODE_FX_TIMER)->deadline_ns;
+        assert_true(waits[i] >= 50 * ms && waits[i] <= 100 * ms);
+    }
+    assert_true(waits[0] != waits[1]);
+    assert_true(waits[0] == waits[2]); /* and one seed gives one wait */
+}
+
+static void one_connection_is_dialled_at_a_time(void **state)
+{
+    start((struct kept_update){0}, 0);
+    step((struct node_event){.kind = NODE_EV_LOST});
+    now = must(NODE_FX_TIMER)->deadline_ns;
+    step((struct node_event){.kind = NODE_EV_TIMER});
+    assert_non_null(effect(NODE_FX_CONNECT));
+    now += 1000 * ms;
+    step((struct node_event){.kind = NODE_EV_TIMER});
+    assert_int_equal(fx.count, 0); /* the second is under way */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -402,6 +613,18 @@ int main(void)
         cmocka_unit_test(a_disk_that_fails_ends_the_node),
         cmocka_unit_test(the_end_of_the_job_settles_what_is_left),
         cmocka_unit_test(a_trace_is_told_in_words),
+        cmocka_unit_test(no_epoch_is_believed_before_it_is_durable_itself),
+        cmocka_unit_test(an_older_coordinator_is_ignored_while_an_epoch_is_made_durable),
+        cmocka_unit_test(work_goes_on_while_the_connection_is_lost),
+        cmocka_unit_test(an_offer_that_ends_with_its_connection_is_made_again_on_the_next),
+        cmocka_unit_test(what_is_being_made_durable_is_not_given_up),
+        cmocka_unit_test(work_that_was_given_up_is_no_failure),
+        cmocka_unit_test(work_that_failed_waits_even_where_another_round_opens),
+        cmocka_unit_test(a_refusal_is_final_or_waits_for_another_coordinator_or_for_room),
+        cmocka_unit_test(a_late_update_that_was_counted_after_all_is_settled_so),
+        cmocka_unit_test(what_was_settled_before_a_restart_is_not_offered),
+        cmocka_unit_test(nodes_with_other_seeds_wait_for_other_times),
+        cmocka_unit_test(one_connection_is_dialled_at_a_time),
     };
     return cmocka_run_group_tests(tests, nullptr, nullptr);
 }

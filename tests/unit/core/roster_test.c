@@ -48,6 +48,37 @@ static void a_full_roster_forgets_the_first_that_is_away_and_not_asked(void **st
     assert_int_equal(roster.count, 3);
 }
 
+static void a_forgotten_place_is_used_again_as_new(void **state)
+{
+    const uint32_t b = roster_add(&roster, "b");
+    members[b].accepted = true;
+    members[b].contributed = true;
+    members[b].settlement = SETTLE_COUNTED;
+    members[roster_add(&roster, "d")].session = 1;
+    members[roster_add(&roster, "c")].session = 2;
+    assert_int_equal(roster_add(&roster, "a"), b);
+    assert_false(members[b].accepted || members[b].contributed);
+    assert_int_equal(members[b].settlement, SETTLE_NOTHING);
+    assert_string_equal(members[b].name, "a");
+    assert_string_equal(members[roster.order[0]].name, "a");
+    assert_string_equal(members[roster.order[1]].name, "c");
+    assert_string_equal(members[roster.order[2]].name, "d");
+}
+
+static void a_name_is_found_as_a_whole_up_to_its_longest(void **state)
+{
+    char longest[MEMBER_NAME_MAX];
+    memset(longest, 'n', sizeof(longest) - 1);
+    longest[sizeof(longest) - 1] = 0;
+    const uint32_t index = roster_add(&roster, longest);
+    assert_string_equal(members[index].name, longest);
+    longest[sizeof(longest) - 2] = 0;
+    assert_int_equal(roster_find(&roster, longest), NO_MEMBER);
+    /* Bytes above 127 come last, as those of UTF-8 do. */
+    const uint32_t high = roster_add(&roster, "\xc3\xa9");
+    assert_int_equal(roster.order[1], high);
+}
+
 static void sessions_are_found_and_counted(void **state)
 {
     const uint32_t a = roster_add(&roster, "a");
@@ -78,6 +109,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(members_are_listed_by_the_bytes_of_their_names, setup),
         cmocka_unit_test_setup(a_full_roster_forgets_the_first_that_is_away_and_not_asked, setup),
+        cmocka_unit_test_setup(a_forgotten_place_is_used_again_as_new, setup),
+        cmocka_unit_test_setup(a_name_is_found_as_a_whole_up_to_its_longest, setup),
         cmocka_unit_test_setup(sessions_are_found_and_counted, setup),
         cmocka_unit_test(who_hears_what_follows_from_its_state),
     };
