@@ -17,6 +17,12 @@ struct coordinator_effect *effect_add_pending(struct coordinator *c,
 void trace_add(const struct coordinator *c, struct coordinator_effects *effects,
                enum trace_kind kind, uint32_t member, uint64_t a, uint64_t b, enum reason reason);
 
+/* Whether as many updates are accepted as close the open round. */
+static inline bool round_is_full(const struct coordinator *c)
+{
+    return c->accepted >= c->k;
+}
+
 /* Raises the epoch above one that a member saw, as soon as the phase allows. */
 void epoch_raise_if_wanted(struct coordinator *c, struct coordinator_effects *effects);
 
@@ -26,7 +32,10 @@ void machine_fail(struct coordinator *c, struct coordinator_effects *effects, en
 /* What follows the first epoch: the first model, the open round again, or the end once more. */
 void after_start(struct coordinator *c, struct coordinator_effects *effects);
 
-/* The beacon to all who are asked and connected; none while an epoch is being made durable. */
+/*
+ * The beacon to all who are asked and connected; none while an epoch is being made durable, and
+ * none for a round that is full.
+ */
 void round_announce(struct coordinator *c, struct coordinator_effects *effects);
 
 /* Fixes the accepted set once k updates are there and folded. */

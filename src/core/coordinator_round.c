@@ -31,6 +31,14 @@ static uint32_t share_of(double k, uint32_t n)
     return least > 0 ? least : 1;
 }
 
+/* Fewer than min_updates never close a round, also where fewer are asked. */
+static void set_k(struct coordinator *c)
+{
+    c->k = share_of(c->settings.k_threshold, c->selected);
+    if (c->k < c->settings.min_updates)
+        c->k = c->settings.min_updates;
+}
+
 static void clear_round(struct coordinator *c)
 {
     for (uint32_t i = 0; i < c->roster.count; i++) {
@@ -53,9 +61,7 @@ static void select_members(struct coordinator *c)
         member->selected = member->session != 0 || member->contributed;
         c->selected += member->selected;
     }
-    c->k = share_of(c->settings.k_threshold, c->selected);
-    if (c->k < c->settings.min_updates)
-        c->k = c->settings.min_updates < c->selected ? c->settings.min_updates : c->selected;
+    set_k(c);
 }
 
 static void open_round(struct coordinator *c, struct coordinator_effects *effects)
@@ -73,6 +79,8 @@ void round_announce(struct coordinator *c, struct coordinator_effects *effects)
     epoch_raise_if_wanted(c, effects);
     if (c->epoch_id != 0)
         return; /* announced when the new epoch is durable */
+    if (round_is_full(c))
+        return; /* nobody is wanted any more; it closes in a moment */
     struct coordinator_effect *const effect = effect_add(effects, FX_ANNOUNCE);
     effect->epoch = c->epoch;
     effect->round = c->round;
@@ -85,7 +93,9 @@ void gather(struct coordinator *c, struct coordinator_effects *effects)
 {
     const uint32_t there = roster_connected(&c->roster);
     const bool late = c->now_ns >= c->deadline_ns;
-    uint32_t least = late ? c->settings.min_updates : c->settings.start_nodes;
+    uint32_t least = late ? 1 : c->settings.start_nodes;
+    if (least < c->settings.min_updates)
+        least = c->settings.min_updates;
     if (least == 0)
         least = 1;
     if (there >= least)
@@ -114,10 +124,25 @@ static void end_job(struct coordinator *c, struct coordinator_effects *effects)
     effect->version = c->version;
 }
 
+static void persist_outcome(struct coordinator *c, struct coordinator_effects *effects,
+                            enum outcome outcome)
+{
+    c->phase = COORDINATOR_ENDING;
+    c->deadline_ns = NO_DEADLINE;
+    struct coordinator_effect *const effect = effect_add_pending(c, effects, FX_PERSIST_OUTCOME);
+    effect->outcome = outcome;
+    c->pending_id = effect->id;
+    c->outcome = outcome;
+}
+
 void after_start(struct coordinator *c, struct coordinator_effects *effects)
 {
     if (c->outcome != OUTCOME_NONE) {
         end_job(c, effects);
+        return;
+    }
+    if (c->cancelled) {
+        persist_outcome(c, effects, OUTCOME_CANCELLED);
         return;
     }
     if (!c->has_version) {
@@ -133,20 +158,9 @@ void after_start(struct coordinator *c, struct coordinator_effects *effects)
         gather(c, effects);
 }
 
-static void persist_outcome(struct coordinator *c, struct coordinator_effects *effects,
-                            enum outcome outcome)
-{
-    c->phase = COORDINATOR_ENDING;
-    c->deadline_ns = NO_DEADLINE;
-    struct coordinator_effect *const effect = effect_add_pending(c, effects, FX_PERSIST_OUTCOME);
-    effect->outcome = outcome;
-    c->pending_id = effect->id;
-    c->outcome = outcome;
-}
-
 void round_close_if_complete(struct coordinator *c, struct coordinator_effects *effects)
 {
-    if (c->phase != COORDINATOR_COLLECTING || c->accepted < c->k || c->folding > 0 ||
+    if (c->phase != COORDINATOR_COLLECTING || !round_is_full(c) || c->folding > 0 ||
         c->epoch_id != 0)
         return;
     c->phase = COORDINATOR_CLOSING;
@@ -180,9 +194,7 @@ static void on_round_timeout(struct coordinator *c, struct coordinator_effects *
     c->selected = 0;
     for (uint32_t i = 0; i < c->roster.count; i++)
         c->selected += c->roster.members[c->roster.order[i]].selected;
-    c->k = share_of(c->settings.k_threshold, c->selected > 0 ? c->selected : 1);
-    if (c->k < least)
-        c->k = least;
+    set_k(c);
     c->deadline_ns = after(c, c->settings.timeout_ns);
     trace_add(c, effects, TRACE_ROUND_REPEATED, NO_MEMBER, c->round, c->attempt,
               REASON_UNSPECIFIED);
@@ -317,8 +329,11 @@ void on_committed(struct coordinator *c, const struct coordinator_event *event,
         return;
     }
     c->round++;
-    c->phase = COORDINATOR_GATHERING;
-    c->deadline_ns = after(c, c->settings.start_timeout_ns);
+    if (c->cancelled) { /* while the version was on its way to the disk */
+        clear_round(c);
+        persist_outcome(c, effects, OUTCOME_CANCELLED);
+        return;
+    }
     open_round(c, effects);
 }
 
@@ -349,12 +364,17 @@ void on_cancel(struct coordinator *c, struct coordinator_effects *effects)
     case COORDINATOR_COMMITTING:
     case COORDINATOR_ENDING:
         return; /* the version that is on its way is the last */
-    case COORDINATOR_BOOT:
     case COORDINATOR_RAISING:
+        if (c->has_version && c->outcome == OUTCOME_NONE)
+            return; /* a job is there to be ended: as soon as the epoch is durable */
+        break;
+    case COORDINATOR_BOOT:
     case COORDINATOR_CREATING:
     case COORDINATOR_ENDED:
     case COORDINATOR_FAILED:
-        effect_add(effects, FX_EXIT)->outcome = OUTCOME_CANCELLED;
-        return;
+        break;
     }
+    /* No job yet, or one that has ended already, as it has. */
+    effect_add(effects, FX_EXIT)->outcome =
+        c->outcome != OUTCOME_NONE ? c->outcome : OUTCOME_CANCELLED;
 }

@@ -37,7 +37,7 @@ static enum reason screen_round(const struct coordinator *c, const struct update
     if (info->key.round > c->round)
         return REASON_FUTURE_ROUND;
     if (!digest_equal(&info->base_id, &c->version.id))
-        return c->phase == COORDINATOR_ENDED ? REASON_JOB_ENDED : REASON_UNKNOWN_BASE;
+        return REASON_UNKNOWN_BASE;
     return REASON_UNSPECIFIED;
 }
 
@@ -67,9 +67,9 @@ enum reason coordinator_screen(const struct coordinator *coordinator,
                    ? REASON_EQUIVOCATION
                    : REASON_REPLAY;
     /* The set is full at k, also while its last updates are still being folded in. */
-    if (member == nullptr && (c->phase != COORDINATOR_COLLECTING || c->accepted >= c->k))
-        return c->phase == COORDINATOR_GATHERING ? REASON_FUTURE_ROUND : REASON_ROUND_CLOSED;
-    return REASON_UNSPECIFIED;
+    return member == nullptr && (c->phase != COORDINATOR_COLLECTING || round_is_full(c))
+               ? REASON_ROUND_CLOSED
+               : REASON_UNSPECIFIED;
 }
 
 static void refuse(struct coordinator *c, const struct coordinator_event *event,
@@ -164,7 +164,8 @@ static void settle_held(struct coordinator *c, uint32_t index, const struct upda
 
 static bool can_be_asked(const struct coordinator *c, const struct member *member)
 {
-    return c->phase == COORDINATOR_COLLECTING && member_hears_beacon(member) && c->epoch_id == 0;
+    return c->phase == COORDINATOR_COLLECTING && member_hears_beacon(member) && c->epoch_id == 0 &&
+           !round_is_full(c);
 }
 
 static void send_beacon(const struct coordinator *c, uint32_t index,
@@ -208,12 +209,14 @@ void on_join(struct coordinator *c, const struct coordinator_event *event,
     welcome->member = index;
     welcome->session = member->session;
     welcome->epoch = c->epoch;
-    if (event->join.epoch_seen > c->epoch && event->join.epoch_seen >= c->epoch_wanted)
+    if (event->join.epoch_seen > c->epoch && event->join.epoch_seen >= c->epoch_wanted &&
+        event->join.epoch_seen < EPOCH_BELIEVED_MAX)
         c->epoch_wanted = event->join.epoch_seen + 1;
     if (event->join.has_held)
         settle_held(c, index, &event->join.held, effects);
-    if (c->phase == COORDINATOR_ENDED && !event->join.has_held) {
-        send_finished(c, index, effects);
+    if (c->phase == COORDINATOR_ENDED) {
+        if (!member->recalling)
+            send_finished(c, index, effects);
     } else if (c->phase == COORDINATOR_GATHERING) {
         gather(c, effects);
     } else if (c->epoch_wanted <= c->epoch && can_be_asked(c, member)) {

@@ -22,6 +22,9 @@ enum {
 #define NO_DEADLINE UINT64_MAX
 #define NO_MEMBER   UINT32_MAX
 
+/* What a member says it has seen at or above this is a lie: no number of starts leads there. */
+#define EPOCH_BELIEVED_MAX (UINT64_C(1) << 62)
+
 /* Bytes that the shell holds; the core knows them by reference only. */
 struct blob_ref {
     uint64_t id;
