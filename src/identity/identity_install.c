@@ -242,34 +242,59 @@ static enum status fill(const struct identity_request *request, const char *dir,
     return status;
 }
 
+static enum status check_length(size_t length, struct error *err)
+{
+    if (length == 0 || length >= INSTALL_PATH_MAX)
+        return error_set(err, STATUS_INVAL, "the identity's folder needs a path of 1 to %d bytes",
+                         INSTALL_PATH_MAX - 1);
+    return STATUS_OK;
+}
+
+/* The folder itself: that which dir names through links, or where it will be. */
+static enum status resolve(const char *dir, bool exists, char ret_path[static INSTALL_PATH_MAX],
+                           struct error *err)
+{
+    char *const there = exists ? realpath(dir, nullptr) : nullptr;
+    if (exists && there == nullptr)
+        return error_set_errno(err, STATUS_IO, errno, "the identity's folder %s", dir);
+    const char *const path = exists ? there : dir;
+    size_t length = strlen(path);
+    while (length > 1 && path[length - 1] == '/')
+        length--;
+    const enum status status = check_length(length, err);
+    if (status == STATUS_OK)
+        snprintf(ret_path, INSTALL_PATH_MAX, "%.*s", (int)length, path);
+    free(there);
+    return status;
+}
+
 enum status identity_install(const struct identity_request *request, const char *dir,
                              const struct svid_chain *tls_chain,
                              const struct svid_chain *envelope_chain, struct slice bundle_pem,
                              int64_t now_unix_s, struct error *err)
 {
+    char path[INSTALL_PATH_MAX];
     char beside[INSTALL_PATH_MAX + 32];
     uint32_t random = 0;
     bool exists = false;
-    size_t length = strlen(dir);
-    while (length > 1 && dir[length - 1] == '/')
-        length--;
-    if (length == 0 || length >= INSTALL_PATH_MAX)
-        return error_set(err, STATUS_INVAL, "the identity's folder needs a path of 1 to %d bytes",
-                         INSTALL_PATH_MAX - 1);
-    enum status status = check_replaceable(dir, &exists, err);
+    enum status status = check_length(strlen(dir), err);
+    if (status == STATUS_OK)
+        status = check_replaceable(dir, &exists, err);
+    if (status == STATUS_OK)
+        status = resolve(dir, exists, path, err);
     if (status != STATUS_OK)
         return status;
     if (RAND_bytes((unsigned char *)&random, sizeof(random)) != 1)
         return error_set_openssl(err, STATUS_IO, "no random bytes");
-    snprintf(beside, sizeof(beside), "%.*s.new-%08x", (int)length, dir, random);
+    snprintf(beside, sizeof(beside), "%s.new-%08x", path, random);
     if (mkdir(beside, 0700) != 0)
         return error_set_errno(err, status_of_errno(errno), errno, "the folder %s", beside);
     status = fill(request, beside, tls_chain, envelope_chain, bundle_pem, now_unix_s, err);
-    if (status == STATUS_OK && renameat2(AT_FDCWD, beside, AT_FDCWD, dir,
+    if (status == STATUS_OK && renameat2(AT_FDCWD, beside, AT_FDCWD, path,
                                          exists ? RENAME_EXCHANGE : RENAME_NOREPLACE) != 0)
         status = error_set_errno(err, STATUS_IO, errno, "%s could not be put in place", dir);
     if (status == STATUS_OK)
-        status = sync_parent(dir, err);
+        status = sync_parent(path, err);
     remove_folder(beside); /* the failed one, or the one that was replaced */
     return status;
 }
