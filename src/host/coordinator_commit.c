@@ -28,7 +28,8 @@ struct commit_job {
     struct record_accepted *accepted;
     struct store_counted *counted;
     struct bytes *envelopes; /* copies, by accepted */
-    struct bytes *chains;    /* certificates of the keys, by accepted */
+    struct bytes *chains;    /* certificates the store does not have yet, by accepted */
+    uint32_t *indices;       /* of the members, by accepted */
     struct store_member *members;
     uint32_t member_count;
 };
@@ -46,6 +47,7 @@ static void commit_free(struct commit_job *work)
     free(work->counted);
     free(work->envelopes);
     free(work->chains);
+    free(work->indices);
     free(work->members);
     free(work);
 }
@@ -60,8 +62,10 @@ static void add_accepted(struct commit_job *work, uint32_t index)
     bytes_init(copy, ENVELOPE_BYTES_MAX);
     bytes_init(&work->chains[at], STORE_CERTIFICATE_BYTES_MAX);
     CHECK(bytes_append(copy, update->envelope.data, update->envelope.size) == STATUS_OK);
+    work->indices[at] = index;
     /* A key that is gone from the ring leaves no certificate; the record names it all the same. */
-    (void)!keyring_find_certificate(host->keyring, &update->key_id, &work->chains[at]);
+    if (!digest_equal(&update->kept_key_id, &update->key_id))
+        (void)!keyring_find_certificate(host->keyring, &update->key_id, &work->chains[at]);
     work->accepted[at] = (struct record_accepted){
         .header_bytes = {copy->data, update->header_size},
         .signature = {copy->data + update->header_size, copy->size - update->header_size},
@@ -83,8 +87,10 @@ static enum status gather(struct commit_job *work)
     work->counted = calloc(capacity, sizeof(*work->counted));
     work->envelopes = calloc(capacity, sizeof(*work->envelopes));
     work->chains = calloc(capacity, sizeof(*work->chains));
+    work->indices = calloc(capacity, sizeof(*work->indices));
     work->members = calloc(capacity, sizeof(*work->members));
-    if (!work->accepted || !work->counted || !work->envelopes || !work->chains || !work->members)
+    if (!work->accepted || !work->counted || !work->envelopes || !work->chains || !work->indices ||
+        !work->members)
         return STATUS_NO_MEMORY;
     const bool round = work->effect.kind == FX_COMMIT && work->effect.round > 0;
     for (uint32_t i = 0; i < roster->count; i++) {
@@ -227,6 +233,15 @@ static void run_commit(struct job *job)
     work->event.status = status;
 }
 
+/* What this commit made durable need not be offered to the store, round after round. */
+static void note_certificates(const struct commit_job *work)
+{
+    for (uint32_t i = 0; i < work->count; i++) {
+        if (work->chains[i].size > 0)
+            work->host->accepted[work->indices[i]].kept_key_id = work->accepted[i].key_id;
+    }
+}
+
 static void on_committed(struct job *job)
 {
     struct commit_job *const work = (struct commit_job *)job;
@@ -239,6 +254,7 @@ static void on_committed(struct job *job)
         fprintf(stderr, "fedra coordinator: the version could not be made durable: %s\n",
                 work->error.text[0] != 0 ? work->error.text : status_text(event.status));
     } else if (event.kind == EV_COMMITTED) {
+        note_certificates(work);
         event.version = (struct version_ref){.number = work->head.number,
                                              .id = work->version.id,
                                              .model_digest = work->head.model_digest,

@@ -49,6 +49,7 @@ struct accepted_update {
     struct bytes envelope; /* header bytes, then signature */
     size_t header_size;
     struct digest key_id;
+    struct digest kept_key_id; /* the key whose certificate the store has from this process */
     uint32_t weight;
     bool told_end;
 };
