@@ -81,7 +81,9 @@ static SSL_CTX *ours(const struct identity *identity, bool server, uint32_t role
 static SSL_CTX *plain(const struct identity *identity, bool server, const char *groups)
 {
     SSL_CTX *context = SSL_CTX_new(server ? TLS_server_method() : TLS_client_method());
-    CHECK(context != nullptr && SSL_CTX_set1_groups_list(context, groups) == 1);
+    char list[64]; /* OpenSSL's macro takes it as char * */
+    (void)snprintf(list, sizeof list, "%s", groups);
+    CHECK(context != nullptr && SSL_CTX_set1_groups_list(context, list) == 1);
     if (identity != nullptr)
         CHECK(SSL_CTX_use_certificate(context, sk_X509_value(identity->svid_chain, 0)) == 1 &&
               SSL_CTX_use_PrivateKey(context, identity->svid_key) == 1);
