@@ -255,6 +255,21 @@ static void a_restart_before_the_first_round_waits_for_nodes_again(void **state)
     assert_int_equal(must(FX_ANNOUNCE)->round, 1);
 }
 
+static void an_epoch_that_a_member_saw_elsewhere_is_not_served_with(void **state)
+{
+    boot(defaults());
+    join_having_seen("d", 3, 50);
+    const uint64_t id = must(FX_PERSIST_EPOCH)->id;
+    join_having_seen("e", 4, 51); /* the very one that is being made durable */
+    step((struct coordinator_event){.kind = EV_EPOCH_PERSISTED, .id = id, .epoch = 51});
+    assert_null(effect(FX_ANNOUNCE));
+    assert_int_equal(must(FX_PERSIST_EPOCH)->epoch, 52);
+    complete_epoch(52);
+    assert_int_equal(must(FX_ANNOUNCE)->epoch, 52);
+    join("a", 5); /* and then everybody is served as before */
+    assert_int_equal(must(FX_SEND_BEACON)->session, 5);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -269,6 +284,7 @@ int main(void)
         cmocka_unit_test(a_restart_is_a_replay_of_what_was_durable),
         cmocka_unit_test(a_restart_with_more_members_than_room_keeps_what_fits),
         cmocka_unit_test(a_restart_before_the_first_round_waits_for_nodes_again),
+        cmocka_unit_test(an_epoch_that_a_member_saw_elsewhere_is_not_served_with),
     };
     return cmocka_run_group_tests(tests, nullptr, nullptr);
 }

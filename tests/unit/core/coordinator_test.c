@@ -561,6 +561,64 @@ static void a_reason_that_the_store_knows_is_passed_on(void **state)
     assert_null(effect(FX_SEND_BEACON)); /* it came after the round had opened */
 }
 
+static void nodes_that_came_before_the_model_are_asked_as_soon_as_it_is_there(void **state)
+{
+    restart(defaults(), (struct coordinator_event){0});
+    const uint64_t created = must(FX_CREATE_MODEL)->id;
+    join("a", 1);
+    join("b", 2);
+    step(
+        (struct coordinator_event){.kind = EV_MODEL_CREATED, .id = created, .version = version(0)});
+    assert_null(effect(FX_ANNOUNCE)); /* not durable yet */
+    complete(FX_COMMIT, (struct coordinator_event){.kind = EV_COMMITTED, .version = version(0)});
+    assert_int_equal(must(FX_ANNOUNCE)->round, 1);
+    assert_true(c.has_version);
+}
+
+static void a_round_that_needs_no_update_to_close_still_needs_one(void **state)
+{
+    struct coordinator_settings settings = defaults();
+    settings.min_updates = 0;
+    boot(settings);
+    leave(1);
+    leave(2);
+    tick(10 * SECOND);
+    assert_null(effect(FX_CLOSE));
+    assert_int_equal(must(FX_ANNOUNCE)->attempt, 1);
+    assert_int_equal(c.selected, 0);
+    assert_int_equal(c.k, 1);
+}
+
+static void a_start_ends_at_its_time_and_not_before(void **state)
+{
+    struct coordinator_settings settings = defaults();
+    settings.start_nodes = 5;
+    boot_with(settings);
+    join("a", 1);
+    tick(5 * SECOND - 1);
+    assert_int_equal(c.phase, COORDINATOR_GATHERING);
+    tick(1);
+    assert_int_equal(c.phase, COORDINATOR_COLLECTING);
+}
+
+static void what_was_held_is_settled_by_one_commit_only(void **state)
+{
+    struct coordinator_settings settings = defaults();
+    settings.k_threshold = 0.5;
+    boot(settings);
+    offer_and_fold("a", 1);
+    const struct coordinator_effects closing = fx;
+    join_holding("b", 3, 1);
+    fx = closing;
+    close_and_commit(1);
+    assert_int_equal(member_of("b")->settlement, SETTLE_DROPPED);
+    assert_int_equal(member_of("a")->settlement, SETTLE_COUNTED);
+    offer_and_fold("b", 2);
+    close_and_commit(2);
+    assert_int_equal(member_of("b")->settlement, SETTLE_COUNTED);
+    assert_int_equal(member_of("a")->settlement, SETTLE_NOTHING);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -591,6 +649,10 @@ int main(void)
         cmocka_unit_test(a_node_that_reconnects_while_its_round_closes_is_told_by_the_commit),
         cmocka_unit_test(a_look_up_is_answered_to_the_connection_that_asked),
         cmocka_unit_test(a_reason_that_the_store_knows_is_passed_on),
+        cmocka_unit_test(nodes_that_came_before_the_model_are_asked_as_soon_as_it_is_there),
+        cmocka_unit_test(a_round_that_needs_no_update_to_close_still_needs_one),
+        cmocka_unit_test(a_start_ends_at_its_time_and_not_before),
+        cmocka_unit_test(what_was_held_is_settled_by_one_commit_only),
     };
     return cmocka_run_group_tests(tests, nullptr, nullptr);
 }

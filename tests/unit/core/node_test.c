@@ -594,6 +594,70 @@ static void one_connection_is_dialled_at_a_time(void **state)
     assert_int_equal(fx.count, 0); /* the second is under way */
 }
 
+static void the_same_round_from_another_version_is_another_round(void **state)
+{
+    struct beacon other = beacon(1, 1);
+    other.version.id = digest(77); /* a coordinator that was restored and went another way */
+    begin();
+    const uint64_t pull = must(NODE_FX_PULL)->id;
+    step((struct node_event){.kind = NODE_EV_BEACON, .beacon = other});
+    assert_int_equal(must(NODE_FX_ABORT)->id, pull);
+    begin();
+    hold(1);
+    receipt(true, REASON_UNSPECIFIED);
+    step((struct node_event){.kind = NODE_EV_LOST});
+    connect();
+    step((struct node_event){.kind = NODE_EV_BEACON, .beacon = other});
+    assert_null(effect(NODE_FX_PUSH));
+    assert_int_equal(must(NODE_FX_PULL)->beacon.version.id.bytes[0], 77);
+}
+
+static void nothing_is_offered_to_a_new_connection_before_its_beacon(void **state)
+{
+    begin();
+    pull_and_train();
+    const uint64_t held = must(NODE_FX_HOLD)->id;
+    step((struct node_event){.kind = NODE_EV_LOST});
+    connect();
+    step((struct node_event){.kind = NODE_EV_HELD,
+                             .id = held,
+                             .key = {.epoch = 1, .round = 1, .payload_digest = digest(51)}});
+    assert_null(effect(NODE_FX_PUSH));
+    hear(1, 1);
+    assert_non_null(effect(NODE_FX_PUSH));
+}
+
+static void a_wait_for_room_does_not_dial_a_second_time(void **state)
+{
+    begin();
+    hold(1);
+    step((struct node_event){.kind = NODE_EV_LOST});
+    now = must(NODE_FX_TIMER)->deadline_ns;
+    step((struct node_event){.kind = NODE_EV_TIMER});
+    assert_non_null(effect(NODE_FX_CONNECT));
+    receipt(false, REASON_BUSY); /* the answer to the offer came through after all */
+    now = must(NODE_FX_TIMER)->deadline_ns;
+    step((struct node_event){.kind = NODE_EV_TIMER});
+    assert_null(effect(NODE_FX_CONNECT));
+}
+
+static void a_node_that_stopped_does_nothing_more(void **state)
+{
+    static const enum node_event_kind ends[] = {NODE_EV_STOP, NODE_EV_FINISHED, NODE_EV_HELD};
+    for (size_t i = 0; i < sizeof(ends) / sizeof(*ends); i++) {
+        begin();
+        pull_and_train();
+        step((struct node_event){
+            .kind = ends[i], .id = must(NODE_FX_HOLD)->id, .status = STATUS_NO_SPACE});
+        assert_non_null(effect(NODE_FX_EXIT));
+        step((struct node_event){.kind = NODE_EV_LOST});
+        assert_int_equal(fx.count, 0);
+        connect();
+        hear(2, 1);
+        assert_int_equal(fx.count, 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -625,6 +689,10 @@ int main(void)
         cmocka_unit_test(what_was_settled_before_a_restart_is_not_offered),
         cmocka_unit_test(nodes_with_other_seeds_wait_for_other_times),
         cmocka_unit_test(one_connection_is_dialled_at_a_time),
+        cmocka_unit_test(the_same_round_from_another_version_is_another_round),
+        cmocka_unit_test(nothing_is_offered_to_a_new_connection_before_its_beacon),
+        cmocka_unit_test(a_wait_for_room_does_not_dial_a_second_time),
+        cmocka_unit_test(a_node_that_stopped_does_nothing_more),
     };
     return cmocka_run_group_tests(tests, nullptr, nullptr);
 }
