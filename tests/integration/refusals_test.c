@@ -95,7 +95,9 @@ static int start(void **state)
     struct config *const config = calloc(1, sizeof(*config));
     char path[600];
     signal(SIGPIPE, SIG_IGN);
-    snprintf(folder, sizeof(folder), "%s-%d", getenv("FEDRA_SCRATCH"), (int)getpid());
+    /* Not by process id: in a container they come again, and the folder must be new. */
+    snprintf(folder, sizeof(folder), "%s-XXXXXX", getenv("FEDRA_SCRATCH"));
+    assert_non_null(mkdtemp(folder));
     config_defaults(config);
     snprintf(config->job.name, sizeof(config->job.name), "%s", job);
     snprintf(config->server.listen, sizeof(config->server.listen), "127.0.0.1:0");
