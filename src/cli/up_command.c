@@ -29,7 +29,9 @@ enum {
     END_BY_THEMSELVES_MS = 5000, /* what nodes get after the job's end */
     END_TERM_MS = 2000,          /* then after SIGTERM */
     END_COORDINATOR_MS = 10000,  /* what the coordinator gets to cancel the job */
+    SECOND_SIGNAL_MS = 100, /* sooner it is the same one, sent to us and to our process group */
     SUMMARY_BYTES_MAX = 65536,
+    LAST_LINE_MAX = 512,
 };
 
 enum phase { RUNNING, CANCELLING, LEAVING, KILLING };
@@ -44,6 +46,7 @@ struct up {
     uint32_t nodes;
     enum phase phase;
     int exit_code;
+    uint64_t signalled_ns; /* when the first signal to end came */
     char folder[RUN_PATH_MAX];
 };
 
@@ -78,7 +81,7 @@ static void stop_all(struct up *up, int number)
     stop_if_all_ended(up);
 }
 
-/* The job has ended, or cannot go on: nodes end by themselves, the authority is told. */
+/* The job has ended: nodes end by themselves, the authority is told. */
 static void leave(struct up *up)
 {
     if (up->phase >= LEAVING)
@@ -90,11 +93,18 @@ static void leave(struct up *up)
     stop_if_all_ended(up);
 }
 
+/* The job cannot go on, and nobody has told the nodes. */
+static void leave_at_once(struct up *up)
+{
+    leave(up);
+    stop_all(up, SIGTERM);
+}
+
 static void on_time(uv_timer_t *timer)
 {
     struct up *const up = timer->data;
     if (up->phase == CANCELLING)
-        leave(up);
+        leave_at_once(up);
     else if (up->phase == LEAVING) {
         enter(up, KILLING, END_TERM_MS);
         stop_all(up, SIGTERM);
@@ -108,26 +118,37 @@ static void on_signal(uv_signal_t *handle, int number)
 {
     struct up *const up = handle->data;
     up->exit_code = EXIT_INTERRUPTED;
+    const uint64_t now = clock_boot_ns();
+    if (up->signalled_ns != 0 && now - up->signalled_ns < SECOND_SIGNAL_MS * UINT64_C(1000000))
+        return;
     if (up->phase != RUNNING) {
         enter(up, KILLING, END_TERM_MS);
         stop_all(up, SIGKILL);
         return;
     }
+    up->signalled_ns = now;
     fprintf(stderr, "fedra up: ending the job; once more ends it at once\n");
     enter(up, CANCELLING, END_COORDINATOR_MS);
     supervisor_stop(up->supervisor, &up->children[0], SIGTERM);
     if (up->children[0].pid == 0)
-        leave(up);
+        leave_at_once(up);
 }
 
 static void say_last_line(const struct child *child)
 {
-    struct bytes text;
-    bytes_init(&text, SUMMARY_BYTES_MAX);
-    if (child->output != nullptr && durable_file_read(child->output, &text, nullptr) == STATUS_OK &&
-        text.size > 0)
-        fprintf(stderr, "fedra up: %s said: %.*s\n", child->name, (int)text.size, text.data);
-    bytes_deinit(&text);
+    char line[LAST_LINE_MAX];
+    char last[LAST_LINE_MAX] = "";
+    FILE *const file = fopen(child->output, "re");
+    if (file == nullptr)
+        return;
+    if (fseek(file, -(LAST_LINE_MAX - 1), SEEK_END) != 0)
+        (void)!fseek(file, 0, SEEK_SET); /* it is shorter than that */
+    while (fgets(line, sizeof(line), file) != nullptr)
+        memcpy(last, line, sizeof(last));
+    fclose(file);
+    last[strcspn(last, "\n")] = 0;
+    if (last[0] != 0)
+        fprintf(stderr, "fedra up: the last it said: %s\n", last);
 }
 
 static bool give_up(struct up *up, struct child *child, int code)
@@ -139,29 +160,40 @@ static bool give_up(struct up *up, struct child *child, int code)
             up->folder, child->name);
     say_last_line(child);
     up->exit_code = EXIT_FAILURE;
-    leave(up);
-    stop_all(up, SIGTERM);
+    leave_at_once(up);
     return false;
+}
+
+/* Whether the coordinator ended because the job did, whose last act is the summary. */
+static bool job_ended(const struct up *up, int code)
+{
+    char path[RUN_PATH_MAX + 32];
+    snprintf(path, sizeof(path), "%s/summary.json", up->folder);
+    return (code == EXIT_SUCCESS || code == EXIT_DIVERGED) && access(path, F_OK) == 0;
 }
 
 static bool on_exit_of_child(void *context, struct child *child, int code, int number)
 {
     struct up *const up = context;
     const bool is_coordinator = child == &up->children[0];
-    if (up->phase != RUNNING) {
-        if (is_coordinator && up->phase == CANCELLING)
-            leave(up);
-        stop_if_all_ended(up);
-        return false;
-    }
-    if (is_coordinator && (code == EXIT_SUCCESS || code == EXIT_DIVERGED)) {
+    const bool is_node = !is_coordinator && child != &up->children[up->nodes + 1];
+    const bool ended = is_coordinator && job_ended(up, code);
+    if (up->phase == RUNNING && ended) {
         up->exit_code = code;
         leave(up);
+    } else if (up->phase == CANCELLING && is_coordinator) {
+        if (ended)
+            leave(up);
+        else
+            leave_at_once(up);
+    }
+    if (up->phase != RUNNING) {
+        stop_if_all_ended(up);
         return false;
     }
     if (code == CHILD_EXIT_USAGE || child->deaths_in_vain >= RESTARTS_IN_VAIN_MAX)
         return give_up(up, child, code);
-    return is_coordinator || code != EXIT_SUCCESS; /* 0: it was told that the job has ended */
+    return !is_node || code != EXIT_SUCCESS; /* 0: it was told that the job has ended */
 }
 
 static void forget(struct up *up)
@@ -232,7 +264,8 @@ static enum status start_children(struct up *up, struct error *err)
     return status;
 }
 
-static void print_summary(const struct up *up, const char *label)
+/* Gives whether the job came to its own end. */
+static bool print_summary(const struct up *up, const char *label)
 {
     char path[RUN_PATH_MAX + 32];
     struct bytes text;
@@ -243,6 +276,7 @@ static void print_summary(const struct up *up, const char *label)
     yyjson_doc *const doc =
         status == STATUS_OK ? yyjson_read((const char *)text.data, text.size, 0) : nullptr;
     yyjson_val *const root = yyjson_doc_get_root(doc);
+    bool whole = false;
     if (root == nullptr) {
         fprintf(stderr, "fedra up: there is no summary: %s\n",
                 status != STATUS_OK ? err.text : "summary.json is damaged");
@@ -252,6 +286,7 @@ static void print_summary(const struct up *up, const char *label)
         if (yyjson_is_num(accuracy))
             snprintf(figure, sizeof(figure), "%.4f", yyjson_get_num(accuracy));
         const char *const outcome = yyjson_get_str(yyjson_obj_get(root, "outcome"));
+        whole = outcome != nullptr && strcmp(outcome, "cancelled") != 0;
         printf("\n%s after %llu rounds: %s\n", outcome,
                (unsigned long long)yyjson_get_uint(yyjson_obj_get(root, "rounds")),
                yyjson_get_str(yyjson_obj_get(root, "reason")));
@@ -268,6 +303,7 @@ static void print_summary(const struct up *up, const char *label)
     yyjson_doc_free(doc);
     bytes_deinit(&text);
     fflush(stdout);
+    return whole;
 }
 
 static enum status run_children(struct up *up, struct error *err)
@@ -338,8 +374,9 @@ static int run(const struct up_options *options, struct config *config)
     if (status != STATUS_OK) {
         fprintf(stderr, "fedra up: %s\n", err.text[0] != 0 ? err.text : status_text(status));
         up->exit_code = EXIT_FAILURE;
-    } else if (up->exit_code != EXIT_FAILURE) {
-        print_summary(up, options->label);
+    } else if (up->exit_code != EXIT_FAILURE && !print_summary(up, options->label) &&
+               up->exit_code == EXIT_SUCCESS) {
+        up->exit_code = EXIT_FAILURE;
     }
     const int code = up->exit_code;
     forget(up);
@@ -377,7 +414,8 @@ int up_command(int argc, char **argv)
         {"label", 0, "WORD", "end with one line \"WORD: outcome=...\"", .text = &options.label},
     };
     const struct option_table table = {
-        .usage = "up FILE [--nodes N] [--seed S] [--run-dir DIR] [--set KEY=VALUE]...",
+        .usage = "up FILE [--nodes N] [--seed S] [--run-dir DIR] [--set KEY=VALUE]... "
+                 "[--label WORD]",
         .help = "Runs an authority, a coordinator and N nodes on this machine as separate "
                 "processes until the job ends. Exit code: 0 converged or exhausted, 3 diverged, "
                 "130 Ctrl-C, 1 a fault, 2 wrong usage or configuration.",

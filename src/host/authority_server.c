@@ -119,7 +119,8 @@ static void on_drained(void *context)
 static void on_signal(uv_signal_t *handle, int number)
 {
     struct authority_server *const server = handle->data;
-    uv_signal_stop(handle);
+    for (size_t i = 0; i < 2; i++)
+        uv_signal_stop(&server->signals[i]);
     rpc_server_drain(server->rpc, DRAIN_MS, on_drained);
 }
 

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -28,15 +29,33 @@ struct supervisor {
     uint32_t open_handles;
 };
 
-/* In the child; only what may be called after a fork. */
-[[noreturn]] static void become(const struct child *child, pid_t parent, int null, int output)
+/*
+ * The path by which the child becomes this program. By its own name, so that ps and pgrep show
+ * that; by the kernel's where another program has taken its place since, so that all run the same.
+ */
+static const char *path_of_program(const struct child *child)
+{
+    static const char self[] = "/proc/self/exe";
+    struct stat ours;
+    struct stat named;
+    if (stat(self, &ours) != 0 || stat(child->arguments[0], &named) != 0 ||
+        ours.st_dev != named.st_dev || ours.st_ino != named.st_ino)
+        return self;
+    return child->arguments[0];
+}
+
+/* In the child, all signals blocked; only what may be called after a fork. */
+[[noreturn]] static void become(const struct child *child, const char *path, pid_t parent, int null,
+                                int output)
 {
     sigset_t none;
     sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, nullptr);
     signal(SIGINT, SIG_DFL);
     signal(SIGTERM, SIG_DFL);
     signal(SIGCHLD, SIG_DFL);
+    signal(SIGTTOU, SIG_IGN); /* in the background of a terminal it still shows its progress */
+    /* Not before: our handlers would tell the parent of a signal that it did not get. */
+    sigprocmask(SIG_SETMASK, &none, nullptr);
     /* A terminal's Ctrl-C is for us; we tell the children in order. */
     setpgid(0, 0);
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent)
@@ -47,7 +66,7 @@ struct supervisor {
             dup2(output, STDOUT_FILENO);
         dup2(output, STDERR_FILENO);
     }
-    execv("/proc/self/exe", child->arguments);
+    execv(path, child->arguments);
     _exit(127);
 }
 
@@ -71,10 +90,16 @@ enum status supervisor_start(struct supervisor *supervisor, struct child *child,
         return error_set_errno(err, STATUS_IO, number, "%s cannot be started: %s", child->name,
                                null < 0 ? "/dev/null" : child->output);
     }
+    const char *const path = path_of_program(child);
+    sigset_t all;
+    sigset_t before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, &before);
     const pid_t pid = fork();
     if (pid == 0)
-        become(child, parent, null, output);
+        become(child, path, parent, null, output);
     const int number = errno;
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
     close(null);
     if (output >= 0)
         close(output);

@@ -29,7 +29,7 @@ struct supervisor;
 
 struct child {
     char name[CHILD_NAME_MAX];
-    char *arguments[CHILD_ARGUMENTS_MAX + 1]; /* the caller's; [0] is the program's path */
+    char *arguments[CHILD_ARGUMENTS_MAX + 1]; /* the caller's; [0] is this program's path */
     char *output;      /* file, the caller's string, that standard output and error are appended to;
                           null: ours */
     bool keeps_output; /* standard output stays ours also where output is given */

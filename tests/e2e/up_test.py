@@ -5,6 +5,7 @@ Method: real runs of a small job, looked at from outside.
 """
 import os
 import signal
+import socket
 import stat
 import subprocess
 import time
@@ -92,6 +93,54 @@ def a_node_that_is_told_to_stop_comes_back():
             time.sleep(0.02)
 
 
+def an_authority_that_is_told_to_stop_comes_back():
+    with Run("authority", 3, {**SMALL, "convergence.max_rounds": 1000000}) as run:
+        run.wait_for_rounds(2, 20)
+        before = run.pid("ca")
+        while "listens" not in run.log("authority"):
+            time.sleep(0.02)
+        os.kill(before, signal.SIGTERM)
+        end = time.monotonic() + 5
+        while run.pid("ca") in (None, before):
+            assert time.monotonic() < end, "it was not started again"
+            time.sleep(0.02)
+
+
+def a_job_that_somebody_else_cancels_is_no_success():
+    with Run("cancelled", 3, {**SMALL, "convergence.max_rounds": 1000000}) as run:
+        run.wait_for_rounds(2, 20)
+        children = [pid for pid, _words in run.children()]
+        os.kill(run.pid("coordinator"), signal.SIGTERM)
+        assert run.wait(15) == 1, run.tail()
+        gone(children)
+        assert run.summary()["outcome"] == "cancelled"
+
+
+def ctrl_c_at_the_very_start_leaves_nothing():
+    with Run("early", 3, {**SMALL, "convergence.max_rounds": 1000000}) as run:
+        end = time.monotonic() + 20
+        while len(run.children()) < 5:
+            assert time.monotonic() < end, run.tail()
+            time.sleep(0.002)
+        children = [pid for pid, _words in run.children()]
+        run.process.send_signal(signal.SIGINT)
+        run.process.send_signal(signal.SIGINT)  # as timeout(1) does: to the process and to its group
+        assert run.wait(15) == 130, run.tail()
+        gone(children)
+
+
+def a_coordinator_that_cannot_start_ends_the_run_with_its_last_words():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with Run("taken", 2, {**SMALL, "server.listen": f"127.0.0.1:{port}"}) as run:
+            assert run.wait(40) == 1, run.tail()
+            lines = [line for line in run.tail().splitlines() if line.startswith("fedra up: ")]
+            assert "coordinator" in lines[0] and f"{run.folder}/logs/coordinator.log" in lines[0], lines
+            assert len(lines) == 2 and str(port) in lines[1] and "cannot listen" in lines[1], lines
+
+
 def mistakes_are_answered_with_a_code_and_a_reason():
     example = str(TOP / "examples" / "fashion-mnist.yaml")
     full = SCRATCH / "full"
@@ -119,6 +168,11 @@ def main():
     tap.case("children_show_their_role_and_all_die_with_up", children_show_their_role_and_all_die_with_up)
     tap.case("ctrl_c_ends_the_job_cleanly", ctrl_c_ends_the_job_cleanly)
     tap.case("a_node_that_is_told_to_stop_comes_back", a_node_that_is_told_to_stop_comes_back)
+    tap.case("an_authority_that_is_told_to_stop_comes_back", an_authority_that_is_told_to_stop_comes_back)
+    tap.case("a_job_that_somebody_else_cancels_is_no_success", a_job_that_somebody_else_cancels_is_no_success)
+    tap.case("ctrl_c_at_the_very_start_leaves_nothing", ctrl_c_at_the_very_start_leaves_nothing)
+    tap.case("a_coordinator_that_cannot_start_ends_the_run_with_its_last_words",
+             a_coordinator_that_cannot_start_ends_the_run_with_its_last_words)
     tap.case("mistakes_are_answered_with_a_code_and_a_reason", mistakes_are_answered_with_a_code_and_a_reason)
     tap.finish()
 
