@@ -44,18 +44,18 @@ class Tap:
 class Run:
     """One `fedra up` in a folder of its own on the checkout's disk."""
 
-    def __init__(self, name, nodes, sets, environment=None, seed=1):
+    def __init__(self, name, nodes, sets, environment=None, seed=1, example="fashion-mnist"):
         self.folder = SCRATCH / name
         shutil.rmtree(self.folder, ignore_errors=True)
         SCRATCH.mkdir(parents=True, exist_ok=True)
-        command = [FEDRA, "up", str(TOP / "examples" / "fashion-mnist.yaml"), "--nodes", str(nodes), "--seed", str(seed),
+        command = [FEDRA, "up", str(TOP / "examples" / f"{example}.yaml"), "--nodes", str(nodes), "--seed", str(seed),
                    "--run-dir", str(self.folder)]
         for key, value in sets.items():
             command += ["--set", f"{key}={value}"]
         self.output = open(SCRATCH / f"{name}.out", "w")
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=self.output, stderr=subprocess.STDOUT,
                                         cwd=TOP, env={**os.environ, **(environment or {})})
-        self.job = self.folder / "jobs" / "fashion-mnist"
+        self.job = self.folder / "jobs" / example
 
     def __enter__(self):
         return self
