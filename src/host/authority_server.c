@@ -51,6 +51,9 @@ static void on_issue(struct rpc_call *call, struct slice message)
     struct authority_server *const server = rpc_call_get_user(call);
     struct error err = {0};
     struct peer_identity peer;
+    if (server == nullptr)
+        return; /* answered already: one request a call */
+    rpc_call_set_user(call, nullptr);
     Fedra__V1__IssueResponse *response = nullptr;
     enum status status = identity_peer(rpc_call_ssl(call), &peer, &err);
     Fedra__V1__IssueRequest *request = nullptr;
@@ -78,12 +81,22 @@ static void on_bundle(struct rpc_call *call, struct slice message)
 {
     struct authority_server *const server = rpc_call_get_user(call);
     Fedra__V1__GetBundleResponse *response = nullptr;
+    if (server == nullptr)
+        return;
+    rpc_call_set_user(call, nullptr);
     if (authority_handle_get_bundle(server->authority, &response) != STATUS_OK) {
         rpc_call_cancel(call, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
         return;
     }
     answer(call, &response->base);
     fedra__v1__get_bundle_response__free_unpacked(response, nullptr);
+}
+
+static void on_half_close(struct rpc_call *call)
+{
+    if (rpc_call_get_user(call) != nullptr &&
+        rpc_call_finish(call, GRPC_STATUS_INVALID_ARGUMENT, "there is no request") != STATUS_OK)
+        rpc_call_cancel(call, GRPC_STATUS_INTERNAL, "no answer");
 }
 
 static void on_open(struct rpc_call *call, void *context)
@@ -141,8 +154,10 @@ static enum status open_identity(struct authority_server *server, const char *di
 static enum status open_server(struct authority_server *server, const char *address, uint16_t port,
                                struct error *err)
 {
-    static const struct rpc_call_handlers issue_handlers = {.on_message = on_issue};
-    static const struct rpc_call_handlers bundle_handlers = {.on_message = on_bundle};
+    static const struct rpc_call_handlers issue_handlers = {.on_message = on_issue,
+                                                            .on_half_close = on_half_close};
+    static const struct rpc_call_handlers bundle_handlers = {.on_message = on_bundle,
+                                                             .on_half_close = on_half_close};
     static const struct rpc_server_handlers handlers = {.on_open = on_connection,
                                                         .on_refused = on_refused};
     const struct rpc_method issue = {

@@ -188,7 +188,11 @@ static enum status write_summary(const struct coordinator_host *host,
     yyjson_mut_doc_set_root(doc, root);
     const struct store_version *const version = &host->final_first;
     yyjson_mut_obj_add_str(doc, root, "outcome", outcomes[machine->outcome]);
-    yyjson_mut_obj_add_str(doc, root, "reason", reasons[machine->outcome]);
+    const bool gave_up = machine->outcome == OUTCOME_CANCELLED && !machine->cancelled;
+    yyjson_mut_obj_add_str(doc, root, "reason",
+                           gave_up ? "too few updates came, round after round "
+                                     "(aggregation.min_updates, limits.rounds_repeat_max)"
+                                   : reasons[machine->outcome]);
     yyjson_mut_obj_add_uint(doc, root, "rounds", host->final_rounds);
     if (evaluation->samples > 0) {
         yyjson_mut_obj_add_real(doc, root, "accuracy", evaluation->accuracy);

@@ -189,6 +189,15 @@ static enum status set_path(char *field, const char *folder, const char *sub, co
     return STATUS_OK;
 }
 
+/* Who listens on all addresses is reached on this machine by its own. */
+static void connect_here(const char *listen, char ret_connect[static CONFIG_ADDRESS_MAX])
+{
+    static const char any[] = "0.0.0.0:";
+    const bool is_any = strncmp(listen, any, sizeof(any) - 1) == 0;
+    snprintf(ret_connect, CONFIG_ADDRESS_MAX, "%s%s", is_any ? "127.0.0.1:" : "",
+             is_any ? listen + sizeof(any) - 1 : listen);
+}
+
 static enum status write_configs(const char *folder, const struct config *config, uint32_t nodes,
                                  struct error *err)
 {
@@ -209,7 +218,7 @@ static enum status write_configs(const char *folder, const struct config *config
         own->server.state[0] = 0;
         own->data.part = i;
         memcpy(own->node.name, name, sizeof(own->node.name));
-        memcpy(own->node.connect, config->server.listen, sizeof(own->node.connect));
+        connect_here(config->server.listen, own->node.connect);
         status = set_path(own->node.state, folder, "nodes/", name, "", err);
         if (status == STATUS_OK)
             status = set_path(own->identity.directory, folder, "identity/", name, "", err);
