@@ -92,7 +92,7 @@ enum status envelope_signer_create(EVP_PKEY *key, X509 *certificate, uint32_t fl
     struct signing *const signing = calloc(1, sizeof(*signing));
     if (signing == nullptr || EVP_PKEY_up_ref(key) != 1) {
         free(signing);
-        return STATUS_NO_MEMORY;
+        return error_set(err, STATUS_NO_MEMORY, "no memory for a signer");
     }
     signing->key = key;
     signing->deterministic = (flags & ENVELOPE_DETERMINISTIC) != 0;

@@ -33,6 +33,8 @@ static enum status read_whole(int fd, const char *dir, const char *name, bool se
         return error_set(err, STATUS_CORRUPT, "%s/%s has %lld bytes, 1 to %d are right", dir, name,
                          (long long)there.st_size, FILE_BYTES_MAX);
     enum status status = bytes_reserve(content, (size_t)there.st_size);
+    if (status != STATUS_OK)
+        return error_set(err, status, "no memory for %s/%s", dir, name);
     while (status == STATUS_OK && content->size < (size_t)there.st_size) {
         const ssize_t got =
             read(fd, content->data + content->size, (size_t)there.st_size - content->size);
@@ -104,8 +106,8 @@ static enum status load_trust(int folder, const char *dir, struct identity *iden
     if (status != STATUS_OK)
         return error_prefix(err, status, "%s/svid.pem", dir);
     status = read_file(folder, dir, "bundle.pem", false, &pem, err);
-    if (status == STATUS_OK)
-        status = trust_create(&identity->trust);
+    if (status == STATUS_OK && trust_create(&identity->trust) != STATUS_OK)
+        status = error_set(err, STATUS_NO_MEMORY, "no memory for the roots of %s", dir);
     if (status == STATUS_OK) {
         status = trust_add_pem(identity->trust, info.id.trust_domain, bytes_slice(&pem), err);
         if (status != STATUS_OK)

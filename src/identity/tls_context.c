@@ -8,6 +8,7 @@
 #include "identity/openssl_error.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -27,9 +28,10 @@ struct finding {
 
 static const uint8_t alpn_h2[] = {2, 'h', '2'};
 
-static int policy_index = -1;
-static int finding_index = -1;
-static pthread_once_t indices_once = PTHREAD_ONCE_INIT;
+/* Of the process; made once, tried again where there was no memory. */
+static atomic_int policy_index = -1;
+static atomic_int finding_index = -1;
+static pthread_mutex_t indices_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static void policy_free(void *parent, void *pointer, CRYPTO_EX_DATA *data, int index, long argl,
                         void *argp)
@@ -47,10 +49,16 @@ static void finding_free(void *parent, void *pointer, CRYPTO_EX_DATA *data, int 
     free(pointer);
 }
 
-static void make_indices(void)
+static bool make_indices(void)
 {
-    policy_index = SSL_CTX_get_ex_new_index(0, nullptr, nullptr, nullptr, policy_free);
-    finding_index = SSL_get_ex_new_index(0, nullptr, nullptr, nullptr, finding_free);
+    pthread_mutex_lock(&indices_lock);
+    if (policy_index < 0)
+        policy_index = SSL_CTX_get_ex_new_index(0, nullptr, nullptr, nullptr, policy_free);
+    if (finding_index < 0)
+        finding_index = SSL_get_ex_new_index(0, nullptr, nullptr, nullptr, finding_free);
+    const bool made = policy_index >= 0 && finding_index >= 0;
+    pthread_mutex_unlock(&indices_lock);
+    return made;
 }
 
 static struct finding *finding_of(SSL *ssl)
@@ -142,7 +150,8 @@ static bool use_rules(SSL_CTX *context, bool server)
 enum status tls_context_create(const struct identity *identity, bool server, uint32_t roles,
                                SSL_CTX **ret_context, struct error *err)
 {
-    pthread_once(&indices_once, make_indices);
+    if (!make_indices())
+        return error_set_openssl(err, STATUS_NO_MEMORY, "no memory for TLS");
     struct policy *const policy = calloc(1, sizeof(*policy));
     SSL_CTX *const context = SSL_CTX_new(server ? TLS_server_method() : TLS_client_method());
     if (policy == nullptr || context == nullptr ||
