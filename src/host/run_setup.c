@@ -194,8 +194,10 @@ static void connect_here(const char *listen, char ret_connect[static CONFIG_ADDR
 {
     static const char any[] = "0.0.0.0:";
     const bool is_any = strncmp(listen, any, sizeof(any) - 1) == 0;
-    snprintf(ret_connect, CONFIG_ADDRESS_MAX, "%s%s", is_any ? "127.0.0.1:" : "",
-             is_any ? listen + sizeof(any) - 1 : listen);
+    if (is_any)
+        snprintf(ret_connect, CONFIG_ADDRESS_MAX, "127.0.0.1:%.5s", listen + sizeof(any) - 1);
+    else
+        memcpy(ret_connect, listen, CONFIG_ADDRESS_MAX);
 }
 
 static enum status write_configs(const char *folder, const struct config *config, uint32_t nodes,
