@@ -9,6 +9,7 @@
 #include "identity/openssl_error.h"
 
 #include <openssl/core_names.h>
+#include <openssl/err.h>
 #include <openssl/params.h>
 #include <stdlib.h>
 #include <string.h>
@@ -122,6 +123,7 @@ enum status envelope_signature_verify(EVP_PKEY *key, const char *context, struct
     EVP_MD_CTX *const digest = EVP_MD_CTX_new();
     if (digest == nullptr)
         return error_set(err, STATUS_NO_MEMORY, "no memory to verify a signature");
+    ERR_clear_error(); /* what is in it afterwards comes from here */
     enum status status = STATUS_OK;
     if (EVP_DigestVerifyInit_ex(digest, nullptr, nullptr, nullptr, nullptr, key, params) != 1)
         status = error_set_openssl(err, STATUS_INVAL, "the key cannot verify");

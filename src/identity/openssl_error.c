@@ -15,10 +15,12 @@ enum status error_set_openssl(struct error *err, enum status status, const char 
     vsnprintf(what, sizeof what, format, arguments);
     va_end(arguments);
 
-    const unsigned long code = ERR_peek_last_error();
+    unsigned long code = 0;
+    for (unsigned long next = ERR_get_error(); next != 0; next = ERR_get_error()) {
+        if (ERR_GET_REASON(next) == ERR_R_MALLOC_FAILURE)
+            status = STATUS_NO_MEMORY;
+        code = next;
+    }
     const char *reason = code != 0 ? ERR_reason_error_string(code) : nullptr;
-    if (code != 0 && ERR_GET_REASON(code) == ERR_R_MALLOC_FAILURE)
-        status = STATUS_NO_MEMORY;
-    ERR_clear_error();
     return error_set(err, status, "%s: %s", what, reason != nullptr ? reason : "OpenSSL refused");
 }

@@ -10,6 +10,7 @@
 #include "identity/envelope_key.h"
 #include "identity_fixture.h"
 
+#include <openssl/err.h>
 #include <pthread.h>
 
 static char base[] = "/tmp/fedra-envelope-XXXXXX";
@@ -194,6 +195,16 @@ static void another_key_does_not_verify(void **state)
     EVP_PKEY_free(other);
 }
 
+static void an_older_fault_of_memory_is_not_taken_for_this_one(void **state)
+{
+    uint8_t signature[SIGNATURE_BYTES_MAX];
+    sign(&signer, "x", hello, signature);
+    signature[7] ^= 1;
+    ERR_raise(ERR_LIB_CRYPTO, ERR_R_MALLOC_FAILURE);
+    assert_int_equal(verify("x", hello, signature, 3309), STATUS_SIGNATURE);
+    assert_int_equal(ERR_peek_error(), 0);
+}
+
 static void signatures_are_random_unless_asked_otherwise(void **state)
 {
     struct signer random;
@@ -289,6 +300,7 @@ int main(void)
         cmocka_unit_test(no_flipped_bit_verifies),
         cmocka_unit_test(a_signature_of_another_size_does_not_verify),
         cmocka_unit_test(another_key_does_not_verify),
+        cmocka_unit_test(an_older_fault_of_memory_is_not_taken_for_this_one),
         cmocka_unit_test(signatures_are_random_unless_asked_otherwise),
         cmocka_unit_test(a_signer_says_who_it_is),
         cmocka_unit_test(keys_that_are_not_right_make_no_signer),
