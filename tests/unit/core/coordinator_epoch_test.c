@@ -253,6 +253,15 @@ static void a_restart_before_the_first_round_waits_for_nodes_again(void **state)
     join("a", 1);
     join("b", 2);
     assert_int_equal(must(FX_ANNOUNCE)->round, 1);
+    /* Who came while the epoch was being made durable is there already. */
+    begin_from(defaults(), (struct coordinator_event){
+                               .start = {.epoch = 1, .has_version = true, .open_round = 1}});
+    const struct coordinator_effects raising = fx;
+    join("a", 1);
+    join("b", 2);
+    fx = raising;
+    complete_epoch(2);
+    assert_int_equal(must(FX_ANNOUNCE)->round, 1);
 }
 
 static void an_epoch_that_a_member_saw_elsewhere_is_not_served_with(void **state)
