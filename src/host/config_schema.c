@@ -133,7 +133,7 @@ const struct config_key config_keys[] = {
     U64(aggregation, start_nodes, "1", 1, 1000000,
         "nodes that must have joined before the first round"),
     F64(aggregation, start_timeout_s, "60", 0.1, 86400,
-        "seconds to wait for start_nodes before giving up"),
+        "seconds to wait for start_nodes; then min_updates are enough"),
     ENUM(aggregation, late_updates, "discard", late_updates,
          "what happens to an update that comes after its round closed"),
 
