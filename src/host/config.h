@@ -9,6 +9,10 @@
 #include "base/bytes.h"
 #include "base/status.h"
 #include "host/log.h"
+#include "learn/convergence.h"
+#include "learn/schedule.h"
+#include "learn/server_optimiser.h"
+#include "learn/staleness.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -30,10 +34,18 @@ enum config_model_kind : uint32_t { CONFIG_MODEL_SOFTMAX, CONFIG_MODEL_MLP, CONF
 enum config_data_format : uint32_t { CONFIG_DATA_NONE, CONFIG_DATA_IDX };
 enum config_partition : uint32_t { CONFIG_PARTITION_IID, CONFIG_PARTITION_DIRICHLET };
 enum config_trainer : uint32_t { CONFIG_TRAINER_BUILTIN, CONFIG_TRAINER_FIXED };
-enum config_late_updates : uint32_t { CONFIG_LATE_DISCARD };
+enum config_late_updates : uint32_t {
+    CONFIG_LATE_DISCARD,
+    CONFIG_LATE_NEXT_ROUND,
+    CONFIG_LATE_MOMENTUM,
+};
 enum config_rule : uint32_t { CONFIG_RULE_MEAN };
-enum config_optimiser_kind : uint32_t { CONFIG_OPTIMISER_SGD };
-enum config_validation_source : uint32_t { CONFIG_VALIDATION_NONE, CONFIG_VALIDATION_CENTRAL };
+enum config_validation_source : uint32_t {
+    CONFIG_VALIDATION_NONE,
+    CONFIG_VALIDATION_CENTRAL,
+    CONFIG_VALIDATION_NODES,
+    CONFIG_VALIDATION_BOTH,
+};
 enum config_tls_key : uint32_t { CONFIG_TLS_P256, CONFIG_TLS_ML_DSA_65 };
 
 struct config_list {
@@ -92,21 +104,49 @@ struct config {
         uint64_t min_updates;
         uint64_t start_nodes;
         double start_timeout_s;
+        double share;
+        double over_selection;
+        uint64_t cooldown_rounds;
         enum config_late_updates late_updates;
+        uint64_t max_staleness;
+        enum staleness_kind staleness;
+        double staleness_exponent;
+        uint64_t staleness_hinge;
     } aggregation;
     struct {
         enum config_rule rule;
     } robust;
     struct {
         uint64_t max_rounds;
+        uint64_t min_rounds;
+        uint64_t window_size;
+        double threshold;
+        enum convergence_criteria criteria;
+        uint64_t patience;
+        double gradient_threshold;
+        double divergence_threshold;
+        uint64_t divergence_patience;
     } convergence;
     struct {
-        enum config_optimiser_kind kind;
+        enum schedule_kind kind;
+        double step_factor;
+        uint64_t step_rounds;
+        double tau;
+        uint64_t cosine_rounds;
+        double cosine_floor;
+    } schedule;
+    struct {
+        enum server_optimiser_kind kind;
         double learning_rate;
+        double momentum;
+        double beta2;
+        double epsilon;
     } optimiser;
     struct {
         enum config_validation_source source;
         uint64_t samples;
+        double holdout;
+        double trim;
     } validation;
     struct {
         char trust_domain[CONFIG_DOMAIN_MAX];
@@ -132,6 +172,23 @@ struct config {
     /* The file's name, for messages and origins; "" where there was none. */
     char file[CONFIG_PATH_MAX];
 };
+
+/* Whether the coordinator measures versions on samples of its own. */
+static inline bool config_validates_centrally(const struct config *config)
+{
+    return config->validation.source == CONFIG_VALIDATION_CENTRAL ||
+           config->validation.source == CONFIG_VALIDATION_BOTH;
+}
+
+/* Whether nodes measure what they receive on shares they hold out. */
+static inline bool config_validates_by_nodes(const struct config *config)
+{
+    return config->validation.source == CONFIG_VALIDATION_NODES ||
+           config->validation.source == CONFIG_VALIDATION_BOTH;
+}
+
+/* "none", "central", ...: as in a configuration; static. */
+const char *config_validation_source_name(enum config_validation_source source);
 
 /* The mistakes found, one line each, "FILE:LINE: key.path: what is wrong, what would be right". */
 struct config_report {

@@ -96,13 +96,29 @@ static void check_data(const struct config *config, struct config_report *report
     if (none && config->data.evaluate_test_at_end)
         MISTAKE(config, report, "data.evaluate_test_at_end",
                 "has no test samples to look at, data.format idx is wanted with it");
-    if (none && config->validation.source == CONFIG_VALIDATION_CENTRAL)
+    const bool central = config_validates_centrally(config);
+    const char *const source = config_validation_source_name(config->validation.source);
+    if (none && central)
         MISTAKE(config, report, "validation.source",
-                "central has no samples to use, data.format idx is wanted with it");
-    if (config->model.kind == CONFIG_MODEL_FLAT &&
-        config->validation.source == CONFIG_VALIDATION_CENTRAL)
+                "%s has no samples to use, data.format idx is wanted with it", source);
+    if (config->model.kind == CONFIG_MODEL_FLAT && central)
         MISTAKE(config, report, "validation.source",
-                "central cannot measure model.kind flat, none is wanted");
+                "%s cannot measure model.kind flat, none is wanted", source);
+}
+
+static void check_selection(const struct config *config, struct config_report *report)
+{
+    const bool momentum = config->aggregation.late_updates == CONFIG_LATE_MOMENTUM;
+    if (momentum && config->optimiser.momentum == 0)
+        MISTAKE(config, report, "optimiser.momentum",
+                "is 0, and aggregation.late_updates momentum contributes it; a number over 0 and "
+                "at most 0.9999 is wanted");
+    if (config->convergence.min_rounds > config->convergence.max_rounds &&
+        config->origin[config_path_find("convergence.min_rounds")] != 0)
+        MISTAKE(config, report, "convergence.min_rounds",
+                "%llu is over convergence.max_rounds, at most %llu is wanted",
+                (unsigned long long)config->convergence.min_rounds,
+                (unsigned long long)config->convergence.max_rounds);
 }
 
 static void check_counts(const struct config *config, uint64_t nodes, struct config_report *report)
@@ -134,6 +150,7 @@ enum status config_check(const struct config *config, uint64_t nodes, struct con
     const uint32_t before = report->count;
     check_model(config, report);
     check_data(config, report);
+    check_selection(config, report);
     check_counts(config, nodes, report);
     return report->count == before ? STATUS_OK : STATUS_INVAL;
 }

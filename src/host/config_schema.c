@@ -56,10 +56,14 @@ static const char *const model_kinds[] = {"softmax", "mlp", "flat", nullptr};
 static const char *const data_formats[] = {"none", "idx", nullptr};
 static const char *const partitions[] = {"iid", "dirichlet", nullptr};
 static const char *const trainers[] = {"builtin", "fixed", nullptr};
-static const char *const late_updates[] = {"discard", nullptr};
+static const char *const late_updates[] = {"discard", "next_round", "momentum", nullptr};
 static const char *const rules[] = {"mean", nullptr};
-static const char *const optimisers[] = {"sgd", nullptr};
-static const char *const validation_sources[] = {"none", "central", nullptr};
+static const char *const optimisers[] = {"sgd", "momentum", "adam", "yogi", "adagrad", nullptr};
+static const char *const staleness_kinds[] = {"constant", "polynomial", "hinge", nullptr};
+static const char *const convergence_criteria[] = {"all", "any", nullptr};
+static const char *const schedules[] = {"constant", "step",   "exponential",
+                                        "adaptive", "cosine", nullptr};
+static const char *const validation_sources[] = {"none", "central", "nodes", "both", nullptr};
 static const char *const tls_keys[] = {"p256", "ml-dsa-65", nullptr};
 
 const struct config_tree config_trees[] = {
@@ -73,6 +77,7 @@ const struct config_tree config_trees[] = {
     {"aggregation", "when a round has enough updates"},
     {"robust", "how the updates of a round become one"},
     {"convergence", "when the job is finished"},
+    {"schedule", "how the server's learning rate changes over the rounds"},
     {"optimiser", "how the aggregate moves the model"},
     {"validation", "how the coordinator measures each new version"},
     {"identity", "certificates and keys"},
@@ -134,21 +139,69 @@ const struct config_key config_keys[] = {
         "nodes that must have joined before the first round"),
     F64(aggregation, start_timeout_s, "60", 0.1, 86400,
         "seconds to wait for start_nodes; then min_updates are enough"),
+    F64_OVER(aggregation, share, "1", 0, 1,
+             "share of the nodes that a round needs asked, drawn anew each round"),
+    F64(aggregation, over_selection, "0", 0, 10,
+        "share of the needed nodes that is asked beyond them, against those that will not answer"),
+    U64(aggregation, cooldown_rounds, "0", 0, 1000000,
+        "rounds for which a node that was asked is not asked again, where others are to be had"),
     ENUM(aggregation, late_updates, "discard", late_updates,
-         "what happens to an update that comes after its round closed"),
+         "what becomes of who is late: its update is dropped; is counted in the next round, "
+         "weighted by its staleness; or the server's momentum is counted in its place"),
+    U64(aggregation, max_staleness, "5", 1, 64,
+        "rounds that an update may be late under next_round; older ones are dropped"),
+    ENUM(aggregation, staleness, "polynomial", staleness_kinds,
+         "how the weight of a late update falls: not at all, (1 + s)^-exponent, or 1 up to the "
+         "hinge and then 1 / (1 + exponent (s - hinge))"),
+    F64(aggregation, staleness_exponent, "0.5", 0, 100, "exponent of that weight"),
+    U64(aggregation, staleness_hinge, "2", 0, 64, "rounds of staleness that cost nothing (hinge)"),
 
     ENUM(robust, rule, "mean", rules, "how updates are combined; mean is weighted by samples"),
 
     U64(convergence, max_rounds, "100", 1, 1000000000, "rounds after which the job ends"),
+    U64(convergence, min_rounds, "10", 0, 1000000000, "rounds before which it cannot converge"),
+    U64(convergence, window_size, "5", 1, CONVERGENCE_WINDOW_MAX,
+        "rounds over which improvement of the best so far is measured"),
+    F64(convergence, threshold, "0.001", 0, 1,
+        "improvement over the window at or under which a figure has stopped improving: share of "
+        "the loss, or accuracy"),
+    ENUM(convergence, criteria, "all", convergence_criteria,
+         "whether loss and accuracy must both have stopped improving, or any of them"),
+    U64(convergence, patience, "10", 1, 1000000, "rounds in a row in which that must hold"),
+    F64(convergence, gradient_threshold, "1e-5", 0, 1000000,
+        "L2 norm of the aggregated update under which the job has converged at once"),
+    F64_OVER(convergence, divergence_threshold, "0.5", 0, 1000000,
+             "share over the best loss that counts as risen"),
+    U64(convergence, divergence_patience, "10", 1, 1000000,
+        "rounds in a row with a risen loss after which the job has diverged and the best version "
+        "is restored"),
+
+    ENUM(schedule, kind, "constant", schedules, "the rule by which optimiser.learning_rate falls"),
+    F64_OVER(schedule, step_factor, "0.1", 0, 1, "what the rate is multiplied with at each step"),
+    U64(schedule, step_rounds, "10", 1, 1000000000, "rounds from step to step"),
+    F64_OVER(schedule, tau, "100", 0, 1000000000,
+             "rounds in which exp(-t/tau) falls by a factor e"),
+    U64(schedule, cosine_rounds, "0", 0, 1000000000,
+        "rounds in which the cosine comes down; 0 is convergence.max_rounds"),
+    F64(schedule, cosine_floor, "0", 0, 1, "share of the rate that is left then"),
 
     ENUM(optimiser, kind, "sgd", optimisers, "how the aggregate is applied to the model"),
     F64_OVER(optimiser, learning_rate, "1.0", 0, 1000,
-             "share of the aggregate that is applied; 1 is FedAvg"),
+             "share of the aggregate that is applied; 1 is FedAvg with sgd"),
+    F64(optimiser, momentum, "0.9", 0, 0.9999,
+        "share of the momentum that is kept a round (beta 1 of adam, yogi, adagrad)"),
+    F64(optimiser, beta2, "0.99", 0, 0.9999, "the same for the second moment (adam, yogi)"),
+    F64_OVER(optimiser, epsilon, "0.001", 0, 1, "added to the root of the second moment"),
 
     ENUM(validation, source, "none", validation_sources,
-         "samples of the coordinator's own, or no validation"),
+         "what a version's loss and accuracy come from: nothing, samples of the coordinator's own, "
+         "what the nodes report on shares they hold out, or both (the coordinator's decide)"),
     U64(validation, samples, "5000", 1, 1000000000,
         "samples taken off the training data for validation, at most"),
+    F64(validation, holdout, "0.1", 0.001, 0.9,
+        "share of its samples on which a node measures the models it receives"),
+    F64(validation, trim, "0.3", 0, 0.49,
+        "share of the nodes' reports that is left out at each end: liars lie there"),
 
     TEXT(identity, trust_domain, "fedra.local", DOMAIN, "SPIFFE trust domain all peers must be of"),
     TEXT(identity, directory, "", PATH, "folder with svid.pem, its key and the trust bundle"),
@@ -176,6 +229,11 @@ const uint32_t config_key_count = sizeof config_keys / sizeof config_keys[0];
 
 static_assert(sizeof config_keys / sizeof config_keys[0] <= CONFIG_KEYS_MAX);
 static_assert(sizeof config_trees / sizeof config_trees[0] <= CONFIG_TREES_MAX);
+
+const char *config_validation_source_name(enum config_validation_source source)
+{
+    return validation_sources[source];
+}
 
 uint32_t config_key_find(const char *tree, const char *name)
 {

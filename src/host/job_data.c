@@ -77,9 +77,8 @@ static enum status load_owner(const struct config *config, uint32_t owner_wanted
     uint32_t count = 0;
     const struct partition_plan plan = {
         .seed = config->job.seed,
-        .validation_samples = config->validation.source == CONFIG_VALIDATION_CENTRAL
-                                  ? (uint32_t)config->validation.samples
-                                  : 0,
+        .validation_samples =
+            config_validates_centrally(config) ? (uint32_t)config->validation.samples : 0,
         .parts = (uint32_t)config->data.parts,
         .kind =
             config->data.partition == CONFIG_PARTITION_IID ? PARTITION_IID : PARTITION_DIRICHLET,
@@ -124,8 +123,7 @@ enum status job_load_validation(const struct config *config, struct dataset *ret
                                 struct error *err)
 {
     *ret_data = (struct dataset){0};
-    if (config->data.format == CONFIG_DATA_NONE ||
-        config->validation.source == CONFIG_VALIDATION_NONE)
+    if (config->data.format == CONFIG_DATA_NONE || !config_validates_centrally(config))
         return STATUS_OK;
     return load_owner(config, PARTITION_VALIDATION, ret_data, err);
 }

@@ -53,6 +53,7 @@ static int child_main(const char *mode)
 {
     if (!strcmp(mode, "say"))
         return say_surroundings();
+    signal(SIGHUP, SIG_DFL); /* also where the tests run under nohup */
     if (!strcmp(mode, "stubborn"))
         signal(SIGTERM, SIG_IGN);
     if (!strcmp(mode, "live") || !strcmp(mode, "stubborn")) {
