@@ -48,6 +48,7 @@ struct up {
     int exit_code;
     uint64_t signalled_ns; /* when the first signal to end came */
     char folder[RUN_PATH_MAX];
+    char authority[CONFIG_ADDRESS_MAX];
 };
 
 struct up_options {
@@ -227,7 +228,7 @@ static void describe(struct up *up, struct child *child, const char *program, co
 static void describe_authority(struct up *up, struct child *child, const char *program)
 {
     char text[RUN_PATH_MAX + 96];
-    const char *const words[] = {"ca", "serve", "--listen", "127.0.0.1:0"};
+    const char *const words[] = {"ca", "serve", "--listen", up->authority};
     snprintf(child->name, sizeof(child->name), "authority");
     child->arguments[0] = strdup(program);
     for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++)
@@ -349,6 +350,7 @@ static enum status prepare(struct up *up, const struct up_options *options, stru
     enum status status = run_setup(up->folder, config, up->nodes, err);
     if (status != STATUS_OK)
         return status;
+    memcpy(up->authority, config->identity.authority, sizeof(up->authority));
     up->children = calloc(up->nodes + 2, sizeof(*up->children));
     if (up->children == nullptr)
         return error_set(err, STATUS_NO_MEMORY, "no memory for %u processes", up->nodes);

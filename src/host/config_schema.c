@@ -205,11 +205,13 @@ const struct config_key config_keys[] = {
 
     TEXT(identity, trust_domain, "fedra.local", DOMAIN, "SPIFFE trust domain all peers must be of"),
     TEXT(identity, directory, "", PATH, "folder with svid.pem, its key and the trust bundle"),
-    TEXT(identity, authority, "", CONNECT, "address of `fedra ca serve`; empty is none"),
+    TEXT(identity, authority, "", CONNECT,
+         "address of `fedra ca serve`, which renews the identity; empty: somebody else renews the "
+         "files; `fedra up` sets its own"),
     ENUM(identity, tls_key, "p256", tls_keys,
          "kind of the TLS key; envelopes are always ML-DSA-65"),
-    U64(identity, ttl_s, "86400", 60, 31536000,
-        "seconds a certificate issued by `fedra up` is valid"),
+    U64(identity, ttl_s, "86400", 10, 31536000,
+        "seconds a certificate is valid that `fedra up` issues or a process asks for"),
 
     F64_OVER(limits, update_norm_max, "100.0", 0, 1000000, "largest L2 norm of an update"),
     U64(limits, samples_max, "1000000", 1, 16777216,

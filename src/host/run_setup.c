@@ -7,17 +7,16 @@
 
 #include "base/text.h"
 #include "host/clock.h"
+#include "host/free_port.h"
 #include "identity/authority.h"
 #include "identity/identity_files.h"
 
-#include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -143,25 +142,21 @@ static enum status issue_all(const char *folder, const struct config *config, ui
     return status;
 }
 
-/* Restarts of the coordinator must find the same port: a free one is picked once. */
-static enum status pick_port(struct config *config, struct error *err)
+/* Restarts of coordinator and authority must find the same ports: free ones are picked once. */
+static enum status pick_ports(struct config *config, struct error *err)
 {
+    uint16_t port = 0;
+    uint16_t authority = 0;
+    enum status status = free_port_pick(&port, err);
+    for (authority = port; status == STATUS_OK && authority == port;)
+        status = free_port_pick(&authority, err);
     char *const colon = strrchr(config->server.listen, ':');
-    if (colon == nullptr || strcmp(colon, ":0") != 0)
-        return STATUS_OK;
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t size = sizeof(address);
-    const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    const bool good = fd >= 0 && bind(fd, (struct sockaddr *)&address, size) == 0 &&
-                      getsockname(fd, (struct sockaddr *)&address, &size) == 0;
-    const int number = errno;
-    if (fd >= 0)
-        close(fd);
-    if (!good)
-        return error_set_errno(err, STATUS_IO, number, "no free port is to be had");
-    const size_t room = sizeof(config->server.listen) - (size_t)(colon - config->server.listen);
-    snprintf(colon, room, ":%u", ntohs(address.sin_port));
-    return STATUS_OK;
+    if (status == STATUS_OK && colon != nullptr && strcmp(colon, ":0") == 0)
+        snprintf(colon, sizeof(config->server.listen) - (size_t)(colon - config->server.listen),
+                 ":%u", port);
+    snprintf(config->identity.authority, sizeof(config->identity.authority), "127.0.0.1:%u",
+             authority);
+    return status;
 }
 
 static enum status write_config(const struct config *config, const char *folder, const char *name,
@@ -239,7 +234,7 @@ enum status run_setup(const char *folder, struct config *config, uint32_t nodes,
     if (status == STATUS_OK)
         status = text_copy(folder, config->server.state, sizeof(config->server.state));
     if (status == STATUS_OK)
-        status = pick_port(config, err);
+        status = pick_ports(config, err);
     if (status == STATUS_OK)
         status = issue_all(folder, config, nodes, err);
     if (status == STATUS_OK)

@@ -15,7 +15,8 @@ enum { RUN_PATH_MAX = 1024, RUN_NODES_MAX = 10000 };
  * Makes the folder (its parents too; it must be new or empty) and all that is in it for a
  * coordinator and nodes.
  *
- * config  the job's; server.listen with port 0 gets a free port; server.state becomes the folder.
+ * config  the job's; server.listen with port 0 gets a free port; identity.authority becomes that of
+ *         the run's own authority, at a free port; server.state becomes the folder.
  *
  * EXISTS, INVAL, IO, NO_SPACE, NO_MEMORY.
  */

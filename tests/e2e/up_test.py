@@ -104,6 +104,11 @@ def an_authority_that_is_told_to_stop_comes_back():
         while run.pid("ca") in (None, before):
             assert time.monotonic() < end, "it was not started again"
             time.sleep(0.02)
+        while run.log("authority").count("listens") < 2:
+            assert time.monotonic() < end, "it does not listen again"
+            time.sleep(0.02)
+        addresses = {line.rsplit(" ", 1)[1] for line in run.log("authority").splitlines() if "listens" in line}
+        assert len(addresses) == 1, f"the others know one address of it: {addresses}"
 
 
 def a_job_that_somebody_else_cancels_is_no_success():

@@ -139,7 +139,7 @@ static const struct wrong_case key_cases[] = {
     KEY(identity, authority, "\":1\"",
         ":1 is not usable, host:port with a port from 1 to 65535 is wanted"),
     UNKNOWN(identity, tls_key, "rsa", "one of p256, ml-dsa-65"),
-    RANGE(identity, ttl_s, "59", WHOLE(60, 31536000)),
+    RANGE(identity, ttl_s, "9", WHOLE(10, 31536000)),
     RANGE(limits, update_norm_max, "0", "a number over 0 up to 1000000"),
     RANGE(limits, samples_max, "16777217", WHOLE(1, 16777216)),
     RANGE(limits, nodes_max, "0", WHOLE(1, 1000000)),
