@@ -394,6 +394,8 @@ static enum status adapt(const struct up_options *options, struct config *config
     config->aggregation.start_nodes = options->nodes;
     if (config->aggregation.min_updates > options->nodes)
         config->aggregation.min_updates = options->nodes;
+    if (config->convergence.min_rounds > config->convergence.max_rounds)
+        config->convergence.min_rounds = config->convergence.max_rounds;
     if (options->seed != UINT64_MAX)
         config->job.seed = options->seed;
     const enum status status = config_check(config, options->nodes, &report);

@@ -113,8 +113,10 @@ static void check_selection(const struct config *config, struct config_report *r
         MISTAKE(config, report, "optimiser.momentum",
                 "is 0, and aggregation.late_updates momentum contributes it; a number over 0 and "
                 "at most 0.9999 is wanted");
+    /* Who shortens a job on the command line, or has not spoken of min_rounds, need not do so. */
     if (config->convergence.min_rounds > config->convergence.max_rounds &&
-        config->origin[config_path_find("convergence.min_rounds")] != 0)
+        config->origin[config_path_find("convergence.min_rounds")] != 0 &&
+        config->origin[config_path_find("convergence.max_rounds")] >= 0)
         MISTAKE(config, report, "convergence.min_rounds",
                 "%llu is over convergence.max_rounds, at most %llu is wanted",
                 (unsigned long long)config->convergence.min_rounds,

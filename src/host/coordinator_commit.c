@@ -194,6 +194,8 @@ static enum status store_all(struct commit_job *work, struct slice record)
         if (status == STATUS_EXISTS) /* renewed: the certificate of the first use stays */
             status = STATUS_OK;
     }
+    if (status == STATUS_OK && work->metrics.size > 0)
+        status = run_folder_metrics_end(work->host, &work->metrics);
     if (status != STATUS_OK)
         return status;
     const struct store_commit commit = {
@@ -280,7 +282,7 @@ void commit_begin(struct coordinator_host *host, const struct coordinator_effect
     bytes_init(&work->metrics, STORE_METRICS_BYTES_MAX);
     enum status status = gather(work);
     if (status == STATUS_OK && commit && effect->round > 0)
-        status = run_folder_metrics_line(host, &work->metrics);
+        status = run_folder_metrics_begin(host, &work->metrics);
     CHECK(status == STATUS_OK); /* out of memory: the next start goes on from the last commit */
     fill_head(work);
     fill_version(work);

@@ -83,19 +83,21 @@ static void send_beacon(struct coordinator_host *host, uint64_t session)
 static void announce(struct coordinator_host *host)
 {
     struct error err = {0};
+    if (host->machine.attempt == 0)
+        host->marks.announce_ns = clock_boot_ns();
     const enum status status = seal_beacon(host, &err);
     if (status != STATUS_OK) {
         host_fault(host, "a beacon could not be signed", status, &err);
         return;
     }
-    if (host->machine.attempt == 0)
-        host->round_begun_ns = clock_boot_ns();
     const struct roster *const roster = &host->machine.roster;
     for (uint32_t i = 0; i < roster->count; i++) {
         const struct member *const member = &roster->members[roster->order[i]];
         if (member_hears_beacon(member))
             send_beacon(host, member->session);
     }
+    if (host->machine.attempt == 0)
+        host->marks.collect_ns = clock_boot_ns();
 }
 
 static struct update_ref make_ref(const struct update_key *key)

@@ -142,6 +142,8 @@ static void begin_final(struct coordinator_host *host)
     CHECK(final != nullptr);
     final->job = (struct job){.run = run_final_read, .done = final_read};
     final->host = host;
+    host->final_bytes_in = host->bytes_in_all + host->bytes_in;
+    host->final_bytes_out = host->bytes_out_all + host->bytes_out;
     worker_submit(host->disk, &final->job);
 }
 

@@ -54,6 +54,15 @@ struct accepted_update {
     bool told_end;
 };
 
+/* When the parts of the round under way began, CLOCK_BOOTTIME: one part's end is the next's. */
+struct round_marks {
+    uint64_t announce_ns;
+    uint64_t collect_ns;
+    uint64_t aggregate_ns;
+    uint64_t validate_ns;
+    uint64_t persist_ns;
+};
+
 struct coordinator_host {
     uv_loop_t loop;
     uv_timer_t timer;
@@ -105,14 +114,16 @@ struct coordinator_host {
     uint64_t refused[REASONS];
     uint64_t bytes_in;
     uint64_t bytes_out;
-    uint64_t bytes_in_all;
+    uint64_t bytes_in_all; /* of the rounds committed, also before a restart */
     uint64_t bytes_out_all;
-    uint64_t round_begun_ns;
+    struct round_marks marks;
     uint64_t run_begun_ns;
     uint64_t round_seed;
     /* For the summary, fixed when the job ends. */
     struct store_version final_first; /* the first commit: when the job began */
     uint64_t final_rounds;
+    uint64_t final_bytes_in;
+    uint64_t final_bytes_out;
     uint32_t final_nodes;
 };
 
@@ -147,9 +158,14 @@ void versions_deinit(struct coordinator_host *host);
 /* run_folder.c: files for people. */
 [[nodiscard]] enum status run_folder_restore(struct coordinator_host *host, struct error *err);
 void run_folder_progress(const struct coordinator_host *host);
-/* The metrics line of the open round; bytes initialised by the caller. */
-[[nodiscard]] enum status run_folder_metrics_line(const struct coordinator_host *host,
-                                                  struct bytes *line);
+/*
+ * The metrics line of the open round, all but its times; bytes initialised by the caller. The
+ * second call, on the disk worker right before the transaction that holds the line, makes it whole.
+ */
+[[nodiscard]] enum status run_folder_metrics_begin(const struct coordinator_host *host,
+                                                   struct bytes *line);
+[[nodiscard]] enum status run_folder_metrics_end(const struct coordinator_host *host,
+                                                 struct bytes *line);
 [[nodiscard]] enum status run_folder_append_metrics(const struct coordinator_host *host,
                                                     struct slice line, struct error *err);
 /* Evaluates on the test images and writes model.safetensors and summary.json. On a worker. */

@@ -222,8 +222,23 @@ void versions_committed(struct coordinator_host *host, const struct coordinator_
         host_step(host, event);
 }
 
+/* A part of the round begins: that of the one before it ends. */
+static void mark(struct round_marks *marks, enum coordinator_effect_kind kind)
+{
+    const uint64_t now = clock_boot_ns();
+    if (kind == FX_CLOSE) {
+        marks->aggregate_ns = now;
+        marks->validate_ns = 0; /* perhaps nobody validates */
+    } else if (kind == FX_VALIDATE) {
+        marks->validate_ns = now;
+    } else if (kind == FX_COMMIT) {
+        marks->persist_ns = now;
+    }
+}
+
 void versions_carry(struct coordinator_host *host, const struct coordinator_effect *effect)
 {
+    mark(&host->marks, effect->kind);
     if (effect->kind == FX_PERSIST_EPOCH)
         submit(host, host->disk, effect, EV_EPOCH_PERSISTED, run_epoch, on_done);
     else if (effect->kind == FX_CREATE_MODEL)

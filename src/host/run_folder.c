@@ -43,6 +43,11 @@ static uint64_t rss_bytes(void)
     return second != nullptr ? strtoull(second, nullptr, 10) * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
 }
 
+static double ms_between(uint64_t from_ns, uint64_t to_ns)
+{
+    return to_ns > from_ns ? (double)(to_ns - from_ns) / 1e6 : 0;
+}
+
 static void add_refused(const struct coordinator_host *host, yyjson_mut_doc *doc,
                         yyjson_mut_val *root)
 {
@@ -65,7 +70,7 @@ static enum status append_json(yyjson_mut_doc *doc, struct bytes *out)
     return status;
 }
 
-enum status run_folder_metrics_line(const struct coordinator_host *host, struct bytes *line)
+enum status run_folder_metrics_begin(const struct coordinator_host *host, struct bytes *line)
 {
     const struct coordinator *const machine = &host->machine;
     char hex[DIGEST_HEX_MAX];
@@ -88,8 +93,6 @@ enum status run_folder_metrics_line(const struct coordinator_host *host, struct 
         yyjson_mut_obj_add_null(doc, root, "loss");
         yyjson_mut_obj_add_null(doc, root, "accuracy");
     }
-    yyjson_mut_obj_add_real(doc, root, "round_ms",
-                            (double)(clock_boot_ns() - host->round_begun_ns) / 1e6);
     yyjson_mut_obj_add_uint(doc, root, "bytes_in", host->bytes_in);
     yyjson_mut_obj_add_uint(doc, root, "bytes_out", host->bytes_out);
     yyjson_mut_obj_add_uint(doc, root, "rss_bytes", rss_bytes());
@@ -97,6 +100,37 @@ enum status run_folder_metrics_line(const struct coordinator_host *host, struct 
     const enum status status = append_json(doc, line);
     yyjson_mut_doc_free(doc);
     return status;
+}
+
+enum status run_folder_metrics_end(const struct coordinator_host *host, struct bytes *line)
+{
+    const struct round_marks *const marks = &host->marks;
+    const uint64_t validate_ns = marks->validate_ns != 0 ? marks->validate_ns : marks->persist_ns;
+    const uint64_t now = clock_boot_ns();
+    char text[256];
+    const int size = snprintf(
+        text, sizeof(text),
+        ",\"announce_ms\":%.3f,\"collect_ms\":%.3f,\"aggregate_ms\":%.3f,\"validate_ms\":%.3f,"
+        "\"persist_ms\":%.3f,\"round_ms\":%.3f}",
+        ms_between(marks->announce_ns, marks->collect_ns),
+        ms_between(marks->collect_ns, marks->aggregate_ns),
+        ms_between(marks->aggregate_ns, validate_ns), ms_between(validate_ns, marks->persist_ns),
+        ms_between(marks->persist_ns, now), ms_between(marks->announce_ns, now));
+    static const char end[] = "}"; /* what append_json left there, with its zero */
+    CHECK(line->size > sizeof(end) &&
+          memcmp(line->data + line->size - sizeof(end), end, sizeof(end)) == 0);
+    line->size -= sizeof(end);
+    return bytes_append(line, text, (size_t)size + 1);
+}
+
+/* Adds the figures that the summary needs of rounds before this start. */
+static void take_totals(struct coordinator_host *host, const struct bytes *line)
+{
+    yyjson_doc *const doc = yyjson_read((const char *)line->data, line->size, 0);
+    yyjson_val *const root = yyjson_doc_get_root(doc);
+    host->bytes_in_all += yyjson_get_uint(yyjson_obj_get(root, "bytes_in"));
+    host->bytes_out_all += yyjson_get_uint(yyjson_obj_get(root, "bytes_out"));
+    yyjson_doc_free(doc);
 }
 
 /* RUN/models leads to where the store keeps them. */
@@ -122,6 +156,8 @@ enum status run_folder_restore(struct coordinator_host *host, struct error *err)
     enum status status = path_in(host, "metrics.jsonl", path, err);
     while (status == STATUS_OK) {
         status = store_find_metrics_after(host->store, sequence, &sequence, &line, err);
+        if (status == STATUS_OK)
+            take_totals(host, &line);
         if (status == STATUS_OK)
             status = bytes_append(&all, line.data, line.size);
         if (status == STATUS_OK)
@@ -158,7 +194,7 @@ enum status run_folder_append_metrics(const struct coordinator_host *host, struc
 void run_folder_progress(const struct coordinator_host *host)
 {
     const struct coordinator *const machine = &host->machine;
-    const double seconds = (double)(clock_boot_ns() - host->round_begun_ns) / 1e9;
+    const double seconds = ms_between(host->marks.announce_ns, clock_boot_ns()) / 1e3;
     char quality[64] = "";
     if (machine->settings.validate)
         snprintf(quality, sizeof(quality), "  loss %.4f  accuracy %.4f", machine->validation_loss,
@@ -201,7 +237,10 @@ static enum status write_summary(const struct coordinator_host *host,
         yyjson_mut_obj_add_null(doc, root, "accuracy");
         yyjson_mut_obj_add_null(doc, root, "loss");
     }
+    yyjson_mut_obj_add_null(doc, root, "central_accuracy"); /* `fedra up` measures it afterwards */
     yyjson_mut_obj_add_uint(doc, root, "nodes", host->final_nodes);
+    yyjson_mut_obj_add_uint(doc, root, "bytes_in", host->final_bytes_in);
+    yyjson_mut_obj_add_uint(doc, root, "bytes_out", host->final_bytes_out);
     /* From the first commit on, over all starts of this coordinator. */
     const double seconds = version->created_ms > 0
                                ? (double)((int64_t)clock_unix_ms() - version->created_ms) / 1e3

@@ -15,9 +15,10 @@ from federation import FEDRA, SCRATCH, TOP, Run, Tap
 
 SMALL = {"model.kind": "flat", "model.hidden": "[]", "train.trainer": "fixed", "data.format": "none",
          "data.evaluate_test_at_end": "false", "validation.source": "none"}
+PARTS = ("announce_ms", "collect_ms", "aggregate_ms", "validate_ms", "persist_ms")
 METRICS = {"round", "version", "selected", "accepted", "late", "refused", "loss", "accuracy", "round_ms", "bytes_in",
-           "bytes_out", "rss_bytes", "model_digest"}
-SUMMARY = {"outcome", "reason", "rounds", "accuracy", "loss", "nodes", "seconds"}
+           "bytes_out", "rss_bytes", "model_digest", *PARTS}
+SUMMARY = {"outcome", "reason", "rounds", "accuracy", "loss", "central_accuracy", "nodes", "bytes_in", "bytes_out", "seconds"}
 
 
 def gone(pids, timeout_s=3):
@@ -39,6 +40,12 @@ def a_whole_run_leaves_what_is_documented():
         lines = run.metrics()
         assert [line["round"] for line in lines] == [1, 2] and [line["version"] for line in lines] == [1, 2]
         assert all(set(line) == METRICS for line in lines), lines[0]
+        for line in lines:
+            assert all(line[part] > 0 for part in PARTS), line
+            assert abs(sum(line[part] for part in PARTS) - line["round_ms"]) < 0.01, line
+            assert line["bytes_in"] > 4 * 400000 < line["bytes_out"], line
+        assert summary["bytes_in"] >= sum(line["bytes_in"] for line in lines), summary
+        assert summary["bytes_out"] >= sum(line["bytes_out"] for line in lines), summary
         assert (run.folder / "model.safetensors").stat().st_size > 400000
         assert len(list((run.folder / "models").glob("*.safetensors"))) == 3, "a model a version, and the first"
         for key in list(run.folder.glob("identity/*/*.key")) + list(run.folder.glob("authority/*.key")):
