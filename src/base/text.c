@@ -67,3 +67,18 @@ size_t text_distance(const char *a, const char *b)
     }
     return row[b_length];
 }
+
+void text_nearest_try(struct text_nearest *nearest, const char *candidate)
+{
+    const size_t size = strlen(candidate);
+    const size_t word_size = strlen(nearest->word);
+    /* As many edits as the sizes differ are needed at least: most candidates end here. */
+    const size_t difference = size > word_size ? size - word_size : word_size - size;
+    if (difference >= nearest->distance)
+        return;
+    const size_t distance = text_distance(nearest->word, candidate);
+    if (distance < nearest->distance && distance < size) {
+        nearest->distance = distance;
+        nearest->best = candidate;
+    }
+}

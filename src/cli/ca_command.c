@@ -248,40 +248,17 @@ static int run_show(int argc, char **argv)
     return finish("show", ca_show(argv[1], (int64_t)time(nullptr), stdout, &err), &err);
 }
 
-static const struct {
-    const char *name;
-    const char *help;
-    int (*run)(int argc, char **argv);
-} actions[] = {
-    {"init", "make a local authority", run_init},
-    {"issue", "make an identity and certify it", run_issue},
-    {"show", "DIR|FILE.pem: print what certificates say", run_show},
-    {"serve", "run the authority as a process", ca_serve},
+static const struct command actions[] = {
+    {"init", "make a local authority", run_init, nullptr},
+    {"issue", "make an identity and certify it", run_issue, nullptr},
+    {"show", "DIR|FILE.pem: print what certificates say", run_show, nullptr},
+    {"serve", "run the authority as a process", ca_serve, nullptr},
 };
 
-static void write_usage(FILE *file)
-{
-    fputs("Usage: fedra ca ACTION ...\n\n", file);
-    for (size_t i = 0; i < sizeof actions / sizeof actions[0]; i++)
-        fprintf(file, "  %-8s %s\n", actions[i].name, actions[i].help);
-    fputs("\n`fedra ca ACTION --help` tells more.\n", file);
-}
+const struct command_table ca_actions = {"fedra ca", "action", actions,
+                                         sizeof actions / sizeof actions[0]};
 
 int ca_command(int argc, char **argv)
 {
-    const char *const name = argc > 1 ? argv[1] : "";
-    char shown[64];
-    if (!strcmp(name, "--help") || !strcmp(name, "-h")) {
-        write_usage(stdout);
-        return EXIT_SUCCESS;
-    }
-    for (size_t i = 0; i < sizeof actions / sizeof actions[0]; i++) {
-        if (!strcmp(name, actions[i].name))
-            return actions[i].run(argc - 1, argv + 1);
-    }
-    text_escape(name, strlen(name), shown, sizeof shown);
-    if (argc > 1)
-        fprintf(stderr, "fedra ca: unknown action %s\n", shown);
-    write_usage(stderr);
-    return EXIT_USAGE;
+    return command_run(&ca_actions, argc, argv);
 }

@@ -6,8 +6,11 @@
 #pragma once
 
 #include "base/status.h"
+#include "cli/command_table.h"
 
 #include <stdint.h>
+
+extern const struct command_table ca_actions;
 
 /*
  * Runs `fedra ca ...`. argv[0] is "ca". Output on standard output, mistakes on standard error.

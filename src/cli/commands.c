@@ -3,7 +3,7 @@
  */
 #include "cli/commands.h"
 
-#include "base/text.h"
+#include "cli/command_table.h"
 #include "cli/config_command.h"
 #include "cli/options.h"
 #include "cli/version_command.h"
@@ -17,57 +17,51 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct command {
-    const char *name;
-    const char *help;
-    int (*run)(int argc, char **argv);
-} commands[] = {
-    {"up", "run a whole federation on this machine", up_command},
-    {"coordinator", "run the centre of a federation", coordinator_command},
-    {"node", "run a machine that holds data", node_command},
-    {"aggregate", "combine update files into one", aggregate_command},
-    {"ca", "run the local certificate authority", ca_command},
-    {"config", "check, show and explain configurations", config_command},
-    {"version", "say what this program is and what it runs on", version_command},
+static const struct command commands[] = {
+    {"up", "run a whole federation on this machine", up_command, nullptr},
+    {"coordinator", "run the centre of a federation", coordinator_command, nullptr},
+    {"node", "run a machine that holds data", node_command, nullptr},
+    {"aggregate", "combine update files into one", aggregate_command, nullptr},
+    {"ca", "run the local certificate authority", ca_command, &ca_actions},
+    {"config", "check, show and explain configurations", config_command, &config_actions},
+    {"version", "say what this program is and what it runs on", version_command, nullptr},
 };
+
+static const struct command_table table = {"fedra", "command", commands,
+                                           sizeof commands / sizeof commands[0]};
+
+static const char about[] = "Trains one model over many machines that do not trust each other.";
 
 static void write_usage(FILE *file)
 {
-    fputs("Usage: fedra COMMAND ...\n\nTrains one model over many machines that do not trust each "
-          "other.\n\nCommands:\n",
-          file);
-    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
+    fprintf(file, "Usage: fedra COMMAND ...\n\n%s\n\nCommands:\n", about);
+    for (uint32_t i = 0; i < table.count; i++)
         fprintf(file, "  %-12s %s\n", commands[i].name, commands[i].help);
-    fprintf(file, "  %-12s %s\n\n`fedra help COMMAND` tells more.\n", "help", "show this");
+    fprintf(file,
+            "  %-12s %s\n\n`fedra help COMMAND` tells more; `fedra help --markdown` prints the "
+            "help of all.\n",
+            "help", "show this");
 }
 
-static const struct command *find_command(const char *name)
+static int write_reference(void)
 {
-    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
-        if (!strcmp(name, commands[i].name))
-            return &commands[i];
-    }
-    return nullptr;
+    fputs("# The commands of Fedra\n\n"
+          "Made by `fedra help --markdown`; a test compares. Every command has `--help`, says what "
+          "was wrong and what would be right\n"
+          "on standard error, and offers the nearest name for a mistyped one.\n\n"
+          "```text\n",
+          stdout);
+    write_usage(stdout);
+    fputs("```\n", stdout);
+    command_write_reference(&table);
+    return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
-static int unknown_command(const char *name)
+static int run_help(const struct command *command, char *name)
 {
-    char shown[64];
-    const char *best = nullptr;
-    size_t best_distance = 4;
-    text_escape(name, strlen(name), shown, sizeof shown);
-    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
-        const size_t distance = text_distance(name, commands[i].name);
-        if (distance < best_distance && distance < strlen(commands[i].name)) {
-            best_distance = distance;
-            best = commands[i].name;
-        }
-    }
-    if (best)
-        fprintf(stderr, "fedra: unknown command %s, did you mean %s?\n", shown, best);
-    else
-        fprintf(stderr, "fedra: unknown command %s, `fedra --help` lists those there are\n", shown);
-    return EXIT_USAGE;
+    char option[] = "--help";
+    char *arguments[] = {name, option, nullptr};
+    return command->run(2, arguments);
 }
 
 int commands_run(int argc, char **argv)
@@ -82,15 +76,17 @@ int commands_run(int argc, char **argv)
         write_usage(stdout);
         return EXIT_SUCCESS;
     }
-    const struct command *const command = find_command(help                         ? argv[2]
-                                                       : !strcmp(name, "--version") ? "version"
-                                                                                    : name);
+    if (help && !strcmp(argv[2], "--markdown"))
+        return write_reference();
+    const char *const wanted = help ? argv[2] : !strcmp(name, "--version") ? "version" : name;
+    const struct command *const command = command_find(&table, wanted);
     if (!command)
-        return unknown_command(help ? argv[2] : name);
-    if (help) {
-        char option[] = "--help";
-        char *arguments[] = {argv[2], option, nullptr};
-        return command->run(2, arguments);
+        return command_unknown(&table, wanted);
+    if (help && command->actions && argc > 3) {
+        const struct command *const action = command_find(command->actions, argv[3]);
+        if (!action)
+            return command_unknown(command->actions, argv[3]);
+        return run_help(action, argv[3]);
     }
-    return command->run(argc - 1, argv + 1);
+    return help ? run_help(command, argv[2]) : command->run(argc - 1, argv + 1);
 }

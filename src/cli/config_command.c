@@ -116,41 +116,19 @@ static int run_keys(int argc, char **argv)
     return status == STATUS_OK ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
-static const struct {
-    const char *name;
-    const char *help;
-    int (*run)(int argc, char **argv);
-} actions[] = {
-    {"check", "FILE: name all mistakes", run_check},
-    {"show", "FILE: print every value and where it came from", run_show},
-    {"keys", "[PREFIX]: explain the keys", run_keys},
-    {"docs", "print the reference of all keys as Markdown", run_docs},
+static const struct command actions[] = {
+    {"check", "FILE: name all mistakes", run_check, nullptr},
+    {"show", "FILE: print every value and where it came from", run_show, nullptr},
+    {"keys", "[PREFIX]: explain the keys", run_keys, nullptr},
+    {"docs", "print the reference of all keys as Markdown", run_docs, nullptr},
 };
 
-static void write_usage(FILE *file)
-{
-    fputs("Usage: fedra config ACTION ...\n\n", file);
-    for (size_t i = 0; i < sizeof actions / sizeof actions[0]; i++)
-        fprintf(file, "  %-8s %s\n", actions[i].name, actions[i].help);
-}
+const struct command_table config_actions = {"fedra config", "action", actions,
+                                             sizeof actions / sizeof actions[0]};
 
 int config_command(int argc, char **argv)
 {
-    const char *const name = argc > 1 ? argv[1] : "";
-    char shown[64];
-    if (!strcmp(name, "--help") || !strcmp(name, "-h")) {
-        write_usage(stdout);
-        return EXIT_SUCCESS;
-    }
-    for (size_t i = 0; i < sizeof actions / sizeof actions[0]; i++) {
-        if (!strcmp(name, actions[i].name))
-            return actions[i].run(argc - 1, argv + 1);
-    }
-    text_escape(name, strlen(name), shown, sizeof shown);
-    if (argc > 1)
-        fprintf(stderr, "fedra config: unknown action %s\n", shown);
-    write_usage(stderr);
-    return EXIT_USAGE;
+    return command_run(&config_actions, argc, argv);
 }
 
 int command_run_role(const struct option_table *table, int argc, char **argv, const char **file,

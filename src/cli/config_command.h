@@ -3,8 +3,11 @@
  */
 #pragma once
 
+#include "cli/command_table.h"
 #include "cli/options.h"
 #include "host/config.h"
+
+extern const struct command_table config_actions;
 
 /* Runs `fedra config ...`; argv[0] is "config". Exit code: 0, 1 mistakes found, 2 wrong usage. */
 int config_command(int argc, char **argv);

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SHOWN_MAX = 64 };
+enum { SHOWN_MAX = 64, LINE_COLUMNS_MAX = 90 };
 
 static const struct option_spec *find_long(const struct option_table *table, const char *name,
                                            size_t size)
@@ -30,23 +30,19 @@ static const struct option_spec *find_letter(const struct option_table *table, c
     return nullptr;
 }
 
+/* With one dash or two: who writes -config means --config. */
 static enum status unknown_option(const struct option_table *table, const char *argument,
                                   size_t size, struct error *err)
 {
     char shown[SHOWN_MAX];
-    const char *best = nullptr;
-    size_t best_distance = 4;
     text_escape(argument, size, shown, sizeof shown);
-    const char *const name = shown[1] == '-' ? shown + 2 : shown;
-    for (uint32_t i = 0; name != shown && i < table->spec_count; i++) {
-        const size_t distance = text_distance(name, table->specs[i].name);
-        if (distance < best_distance) {
-            best_distance = distance;
-            best = table->specs[i].name;
-        }
-    }
-    if (best)
-        return error_set(err, STATUS_INVAL, "unknown option %s, did you mean --%s?", shown, best);
+    struct text_nearest nearest = text_nearest_begin(shown + strspn(shown, "-"));
+    for (uint32_t i = 0; i < table->spec_count; i++)
+        text_nearest_try(&nearest, table->specs[i].name);
+    text_nearest_try(&nearest, "help");
+    if (nearest.best)
+        return error_set(err, STATUS_INVAL, "unknown option %s, did you mean --%s?", shown,
+                         nearest.best);
     return error_set(err, STATUS_INVAL, "unknown option %s, --help lists those there are", shown);
 }
 
@@ -158,9 +154,36 @@ int options_parse_or_exit_code(const struct option_table *table, int argc, char 
     return EXIT_USAGE;
 }
 
+/* Breaks lines at spaces, at most LINE_COLUMNS_MAX a line. */
+static void write_wrapped(const char *text, FILE *file)
+{
+    size_t column = 0;
+    while (*text) {
+        const size_t blanks = strspn(text, " ");
+        const size_t word = strcspn(text + blanks, " \n");
+        if (column > 0 && column + blanks + word > LINE_COLUMNS_MAX) {
+            fputc('\n', file);
+            column = 0;
+        } else {
+            fprintf(file, "%.*s", (int)blanks, text);
+            column += blanks;
+        }
+        fprintf(file, "%.*s", (int)word, text + blanks);
+        column += word;
+        text += blanks + word;
+        if (*text == '\n') {
+            fputc('\n', file);
+            column = 0;
+            text++;
+        }
+    }
+}
+
 void options_write_help(const struct option_table *table, FILE *file)
 {
-    fprintf(file, "Usage: fedra %s\n\n%s\n\nOptions:\n", table->usage, table->help);
+    fprintf(file, "Usage: fedra %s\n\n", table->usage);
+    write_wrapped(table->help, file);
+    fprintf(file, "\n\nOptions:\n");
     for (uint32_t i = 0; i < table->spec_count; i++) {
         const struct option_spec *const spec = &table->specs[i];
         char left[SHOWN_MAX];

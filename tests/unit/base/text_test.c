@@ -89,6 +89,27 @@ static void only_the_first_63_bytes_of_long_words_count(void **state)
     assert_int_equal(text_distance(a, b), 1);
 }
 
+static const char *nearest_of(const char *word)
+{
+    static const char *const candidates[] = {"status", "set", "pause", "start", "cause", "resume"};
+    struct text_nearest nearest = text_nearest_begin(word);
+    for (size_t i = 0; i < sizeof(candidates) / sizeof(*candidates); i++)
+        text_nearest_try(&nearest, candidates[i]);
+    return nearest.best != nullptr ? nearest.best : "none";
+}
+
+static void a_mistyped_word_finds_the_nearest_one(void **state)
+{
+    assert_string_equal(nearest_of("stauts"), "status");
+    assert_string_equal(nearest_of("stat"), "start"); /* 1 from it, 2 from status */
+    assert_string_equal(nearest_of("ause"), "pause"); /* the first of two at one edit */
+    assert_string_equal(nearest_of("presume"), "resume");
+    assert_string_equal(nearest_of("zz"), "none"); /* every letter of "set" would change */
+    assert_string_equal(nearest_of("st"), "set");
+    assert_string_equal(nearest_of("resumptions"), "none");
+    assert_string_equal(nearest_of(""), "none");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -98,6 +119,7 @@ int main(void)
         cmocka_unit_test(a_copy_fits_with_its_zero_or_is_refused),
         cmocka_unit_test(distances_are_those_of_levenshtein),
         cmocka_unit_test(only_the_first_63_bytes_of_long_words_count),
+        cmocka_unit_test(a_mistyped_word_finds_the_nearest_one),
     };
     return cmocka_run_group_tests(tests, nullptr, nullptr);
 }

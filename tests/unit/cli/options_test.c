@@ -88,6 +88,9 @@ static void wrong_options_say_what_would_be_right(void **state)
     } cases[] = {
         {{"--confg=x"}, "unknown option --confg, did you mean --config?"},
         {{"--zzzzzzzzz"}, "unknown option --zzzzzzzzz, --help lists those there are"},
+        {{"-nodes", "3"}, "unknown option -nodes, did you mean --nodes?"},
+        {{"--hlep"}, "unknown option --hlep, did you mean --help?"},
+        {{"--nodse=3"}, "unknown option --nodse, did you mean --nodes?"},
         {{"-x"}, "unknown option -x, --help lists those there are"},
         {{"-cx"}, "unknown option -cx, --help lists those there are"},
         {{"--config"}, "--config needs a value, --config FILE is wanted"},
@@ -124,6 +127,28 @@ static void help_is_made_of_the_table(void **state)
                               "  -q, --quiet                say less\n"
                               "      --nodes N              how many\n"
                               "  -h, --help                 show this\n");
+    free(text);
+}
+
+static void a_long_help_is_broken_at_spaces(void **state)
+{
+    struct option_table shape = {.usage = "try", .help = nullptr};
+    char words[512] = "";
+    char *text = nullptr;
+    size_t size = 0;
+    for (int i = 0; i < 40; i++)
+        strcat(words, i == 20 ? "word\n\n" : "word ");
+    shape.help = words;
+    FILE *const out = open_memstream(&text, &size);
+    options_write_help(&shape, out);
+    fclose(out);
+    size_t longest = 0;
+    for (char *at = text; *at != 0; at += strcspn(at, "\n") + (at[strcspn(at, "\n")] != 0)) {
+        const size_t length = strcspn(at, "\n");
+        longest = length > longest ? length : longest;
+    }
+    assert_int_equal(longest, 89); /* 18 words of 4 letters and the 17 spaces between them */
+    assert_non_null(strstr(text, "word\n\nword"));
     free(text);
 }
 
@@ -178,7 +203,14 @@ static void commands_answer_with_their_exit_codes(void **state)
         {"qqqqqqqqqq", 2,
          "fedra: unknown command qqqqqqqqqq, `fedra --help` lists those there are\n"},
         {"config", 2, "Usage: fedra config ACTION"},
-        {"config chek", 2, "fedra config: unknown action chek\n"},
+        {"help config shwo", 2, "fedra config: unknown action shwo, did you mean show?\n"},
+        {"help config show", 0, ""},
+        {"help --markdown", 0, ""},
+        {"config chek", 2, "fedra config: unknown action chek, did you mean check?\n"},
+        {"config qqqqqqqq", 2,
+         "fedra config: unknown action qqqqqqqq, `fedra config --help` lists those there are\n"},
+        {"config --help", 0, ""},
+        {"ca isue", 2, "fedra ca: unknown action isue, did you mean issue?\n"},
         {"config check", 2, "fedra: an argument is missing, fedra config check FILE"},
         {"config check /nonexistent", 1,
          "/nonexistent: cannot be opened: No such file or directory\n"},
@@ -214,6 +246,37 @@ static void config_check_and_show_read_a_file(void **state)
     unlink(path);
 }
 
+/* docs/commands.md is what `fedra help --markdown` prints. */
+static void the_reference_of_commands_is_what_the_program_says(void **state)
+{
+    static char stored[1 << 18];
+    static char now[1 << 18];
+    char path[512];
+    char words[][12] = {"fedra", "help", "--markdown"};
+    char *argv[] = {words[0], words[1], words[2], nullptr};
+    snprintf(path, sizeof path, "%s/docs/commands.md", getenv("FEDRA_SOURCE"));
+    FILE *const reference = fopen(path, "r");
+    if (reference == nullptr)
+        fail_msg("%s is missing: build/fedra help --markdown > docs/commands.md", path);
+    stored[fread(stored, 1, sizeof stored - 1, reference)] = 0;
+    fclose(reference);
+    FILE *const caught = tmpfile();
+    assert_non_null(caught);
+    fflush(nullptr);
+    const int saved = dup(STDOUT_FILENO);
+    dup2(fileno(caught), STDOUT_FILENO);
+    const int code = commands_run(3, argv);
+    fflush(nullptr);
+    dup2(saved, STDOUT_FILENO);
+    close(saved);
+    rewind(caught);
+    now[fread(now, 1, sizeof now - 1, caught)] = 0;
+    fclose(caught);
+    assert_int_equal(code, 0);
+    if (strcmp(stored, now) != 0)
+        fail_msg("docs/commands.md is stale: build/fedra help --markdown > docs/commands.md");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -221,8 +284,10 @@ int main(void)
         cmocka_unit_test(two_dashes_end_the_options),
         cmocka_unit_test(wrong_options_say_what_would_be_right),
         cmocka_unit_test(help_is_made_of_the_table),
+        cmocka_unit_test(a_long_help_is_broken_at_spaces),
         cmocka_unit_test(commands_answer_with_their_exit_codes),
         cmocka_unit_test(config_check_and_show_read_a_file),
+        cmocka_unit_test(the_reference_of_commands_is_what_the_program_says),
     };
     return cmocka_run_group_tests(tests, nullptr, nullptr);
 }
