@@ -28,8 +28,8 @@ struct convergence_settings {
     uint64_t min_rounds;          /* no convergence before so many rounds are recorded */
     uint64_t max_rounds;          /* exhausted then; 1 or more */
     double threshold;             /* of improvement, see convergence_record; finite, 0 or more */
-    double divergence_threshold;  /* share over the best loss that counts as risen; over 0 */
-    double gradient_threshold;    /* L2 norm of the aggregated update; 0 or more */
+    double divergence_threshold; /* share over the best loss that counts as risen; finite, over 0 */
+    double gradient_threshold;   /* L2 norm of the aggregated update; finite; 0: never under it */
     enum convergence_criteria criteria;
 };
 
@@ -38,7 +38,7 @@ struct convergence_figures {
     uint64_t round;
     double aggregate_norm; /* L2 norm of the aggregated update; not looked at unless has_norm */
     double loss;           /* of the validation; not looked at unless has_loss */
-    double accuracy;       /* in [0, 1]; not looked at unless has_accuracy */
+    double accuracy;       /* in [0, 1]; not looked at unless has_accuracy and finite */
     bool has_norm;
     bool has_loss;
     bool has_accuracy;
@@ -67,12 +67,15 @@ enum convergence_reason {
 struct convergence {
     struct convergence_settings settings;
     uint64_t recorded;    /* rounds so far */
-    uint64_t best_round;  /* of the least loss (of the highest accuracy where no loss is known) */
+    uint64_t best_round;  /* of the least loss (of the highest accuracy where no loss is known); 0
+                             where neither is; of equal ones the first */
     double best_loss;     /* infinity before the first */
     double best_accuracy; /* the highest so far, -infinity before the first */
-    double best_losses[CONVERGENCE_WINDOW_MAX +
-                       1]; /* best so far after each of the last rounds, a ring */
-    double best_accuracies[CONVERGENCE_WINDOW_MAX + 1]; /* the same */
+    /* Best so far after each of the last window_size + 1 rounds with that figure, oldest first. */
+    double best_losses[CONVERGENCE_WINDOW_MAX + 1];
+    double best_accuracies[CONVERGENCE_WINDOW_MAX + 1];
+    uint32_t loss_count;              /* of best_losses; 0: no loss was ever known */
+    uint32_t accuracy_count;          /* of best_accuracies */
     uint32_t loss_plateau;            /* rounds in a row in which the loss criterion held */
     uint32_t accuracy_plateau;        /* the same for accuracy */
     uint32_t both_plateau;            /* rounds in a row in which both held */
@@ -91,16 +94,22 @@ void convergence_init(struct convergence *convergence, const struct convergence_
  * Improvement is that of the best so far over the window: the loss criterion holds where
  * (best loss window_size rounds ago - best loss now) <= threshold * |best loss window_size rounds
  * ago|; the accuracy criterion where best accuracy now - best accuracy then <= threshold. Neither
- * holds before window_size + 1 rounds with that figure are recorded. A rising loss never converges:
- * in a round whose loss is risen (over best loss * (1 + divergence_threshold)) no criterion holds
- * but the gradient's. The gradient criterion alone suffices, at once, from min_rounds on. Under
- * ALL, where only one of loss and accuracy is known in a job, that one decides. Order where several
- * apply: NON_FINITE, GRADIENT, plateau, LOSS_ROSE, MAX_ROUNDS.
+ * holds before window_size + 1 rounds with that figure are recorded. A round that lacks a figure
+ * says nothing about it: windows and counts of rounds in a row are over those that have it.
+ *
+ * A rising loss never converges: in a round whose loss is risen (over best loss +
+ * divergence_threshold * |best loss|, or not finite) no criterion holds but the gradient's. The
+ * gradient criterion (norm < gradient_threshold) alone suffices, at once, from min_rounds on. Under
+ * ALL, where only one of loss and accuracy was ever known in a job, that one decides. Order where
+ * several apply: NON_FINITE, GRADIENT, plateau (LOSS before ACCURACY), LOSS_ROSE, MAX_ROUNDS.
  */
 enum convergence_verdict convergence_record(struct convergence *convergence,
                                             const struct convergence_figures *figures);
 
-/* "loss and accuracy have not improved": a clause for people; static. */
+/* The verdict that a reason stands for. */
+enum convergence_verdict convergence_verdict_of(enum convergence_reason reason);
+
+/* "the loss and the accuracy stopped improving": a clause for people; static. */
 const char *convergence_reason_text(enum convergence_reason reason);
 
 /* Appends the state, without its settings, to ret_state (little-endian, versioned). NO_MEMORY,
@@ -110,7 +119,8 @@ const char *convergence_reason_text(enum convergence_reason reason);
 
 /*
  * Reads what convergence_encode wrote into a state that was initialised; on error it is untouched.
- * A window that was set otherwise meanwhile keeps as many of the last rounds as it can. CORRUPT.
+ * A window that was set otherwise meanwhile keeps as many of the last rounds as it can. CORRUPT;
+ * VERSION where another version of Fedra wrote it. err may be null.
  */
 [[nodiscard]] enum status convergence_decode(struct convergence *convergence, struct slice state,
                                              struct error *err);

@@ -2,8 +2,9 @@
  * server_optimiser.h - how the aggregate of a round moves the model. Reddi et al. 2021, Adaptive
  * Federated Optimization, algorithm 2; momentum as in PyTorch's SGD (Hsu et al. 2019, FedAvgM).
  *
- * Pure arithmetic in f64 over f32 state, element by element, no libm but sqrt: the same bits
- * everywhere. Not here: where the state is kept (host/, store/), the rate (schedule.h).
+ * Pure arithmetic in f64 over f32 state, element by element, nothing fused, no libm but sqrt: the
+ * same bits everywhere. The model moves by the new m and v before they are rounded to f32. Not
+ * here: where the state is kept (host/, store/), the rate (schedule.h).
  */
 #pragma once
 
@@ -38,7 +39,10 @@ uint32_t server_optimiser_vectors(const struct server_optimiser *optimiser);
  * x            f32[n], the model.     ret_x  f32[n], the moved one; may be x.
  * state        f32[vectors][n], in and out; null where vectors is 0.
  *
- * Gives whether every element of ret_x and of the state is finite. Cannot fail otherwise.
+ * rate         finite, 0 or more.
+ *
+ * Gives whether every element of ret_x and of the state is finite; a model that is not is to be
+ * dropped, and the state with it. Settings out of range abort.
  */
 bool server_optimiser_step(const struct server_optimiser *optimiser, double rate,
                            const double *delta, const float *x, float *ret_x, float *state,
@@ -46,7 +50,8 @@ bool server_optimiser_step(const struct server_optimiser *optimiser, double rate
 
 /*
  * The server's momentum as a late node contributes it, on the scale of one aggregate: (1 -
- * momentum) m for SGD and MOMENTUM, m for the others. state f32[vectors][n]; ret f64[n].
+ * momentum) m for SGD and MOMENTUM, m for the others. state f32[vectors][n], vectors 1 or more;
+ * ret f64[n].
  */
 void server_optimiser_direction(const struct server_optimiser *optimiser, const float *state,
                                 double *ret, uint64_t n);

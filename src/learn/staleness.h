@@ -16,6 +16,9 @@ enum staleness_kind : uint32_t {
  * The weight in (0, 1] of an update that is staleness versions behind (0: fresh, always 1).
  *
  * exponent  0 or more, finite.    hinge  versions.
+ *
+ * What would be less than DBL_MIN is DBL_MIN: no accepted update counts nothing. Values out of
+ * range abort.
  */
 double staleness_weight(enum staleness_kind kind, uint64_t staleness, double exponent,
                         uint64_t hinge);
