@@ -5,6 +5,7 @@
  * with FUZZ_MAIN it runs over the files named as arguments, once for each decoder.
  */
 #include "base/check.h"
+#include "wire/control.h"
 #include "wire/record.h"
 
 #include <stdio.h>
@@ -105,8 +106,31 @@ static void fuzz_record(struct slice input)
     CHECK(count == record.head.accepted_count);
 }
 
+static void fuzz_control(struct slice input)
+{
+    static const enum control_request_kind kinds[] = {CONTROL_JOB_ONLY, CONTROL_LIST_MEMBERS,
+                                                      CONTROL_GET_MEMBER};
+    struct control_request request;
+    struct control_status status;
+    struct control_member member;
+    char token[CONTROL_NAME_MAX] = "";
+    struct bytes out;
+    bytes_init(&out, 2 * CONTROL_PAGE_BYTES_MAX);
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++) {
+        if (control_request_decode(kinds[i], input, &request, nullptr) == STATUS_OK)
+            CHECK(control_request_encode(kinds[i], &request, &out) == STATUS_OK);
+    }
+    if (control_status_decode(input, &status, nullptr) == STATUS_OK)
+        CHECK(control_status_encode(&status, &out) == STATUS_OK);
+    while (control_page_take(&input, &member, token, nullptr) == STATUS_OK)
+        CHECK(control_page_append(&member, &out) == STATUS_OK);
+    CHECK(control_page_finish(token, &out) == STATUS_OK);
+    bytes_deinit(&out);
+}
+
 static void (*const fuzzers[])(struct slice input) = {
-    fuzz_header, fuzz_envelope, fuzz_join, fuzz_directive, fuzz_parts, fuzz_small, fuzz_record,
+    fuzz_header, fuzz_envelope, fuzz_join,   fuzz_directive,
+    fuzz_parts,  fuzz_small,    fuzz_record, fuzz_control,
 };
 
 enum { FUZZER_COUNT = sizeof(fuzzers) / sizeof(fuzzers[0]) };

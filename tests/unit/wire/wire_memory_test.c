@@ -6,6 +6,8 @@
  */
 #include "samples.h"
 
+#include "wire/control.h"
+
 void *__real_malloc(size_t size);
 void *__real_realloc(void *block, size_t size);
 void *__wrap_malloc(size_t size);
@@ -89,6 +91,24 @@ static enum status read_pulse(void)
     return pulse_decode(bytes_slice(&input), &pulse, nullptr);
 }
 
+static enum status read_status(void)
+{
+    struct control_status status;
+    return control_status_decode(bytes_slice(&input), &status, nullptr);
+}
+
+static enum status read_member(void)
+{
+    struct control_member member;
+    return control_member_decode(bytes_slice(&input), &member, nullptr);
+}
+
+static enum status read_list(void)
+{
+    struct control_request request;
+    return control_request_decode(CONTROL_LIST_MEMBERS, bytes_slice(&input), &request, nullptr);
+}
+
 static struct record_accepted accepted;
 
 static enum status write_record(void)
@@ -130,10 +150,13 @@ static void decoders_answer_no_memory(void **state)
         const char *name;
         enum status (*work)(void);
     } cases[] = {
-        {"update_header", read_header}, {"join_request", read_join}, {"welcome", read_directive},
-        {"counted", read_directive},    {"dropped", read_directive}, {"finished", read_directive},
-        {"blob_request", read_request}, {"receipt", read_receipt},   {"pulse", read_pulse},
-        {"record_head", read_record},
+        {"update_header", read_header},  {"join_request", read_join},
+        {"welcome", read_directive},     {"counted", read_directive},
+        {"dropped", read_directive},     {"finished", read_directive},
+        {"blob_request", read_request},  {"receipt", read_receipt},
+        {"pulse", read_pulse},           {"record_head", read_record},
+        {"control_status", read_status}, {"control_member", read_member},
+        {"control_list", read_list},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         input = golden_read(cases[i].name);

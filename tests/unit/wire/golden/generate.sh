@@ -27,4 +27,9 @@ update_part_chunk UpdatePart federation
 receipt Receipt federation
 pulse Pulse federation
 record_head CommitRecord record
+control_list ListMembersRequest control
+control_get GetMemberRequest control
+control_status Status control
+control_member Member control
+control_page ListMembersResponse control
 LIST
