@@ -53,6 +53,16 @@ static enum status check_bytes(const char *what, struct slice slice, size_t size
     return STATUS_OK;
 }
 
+static enum status check_member(const struct store_member *member, struct error *err)
+{
+    enum status status = check_text("name of a member", member->name, STORE_NAME_MAX, true, err);
+    if (status == STATUS_OK)
+        status = check_number("round in which a member was asked", member->asked_round, err);
+    if (status == STATUS_OK)
+        status = check_number("samples of a member", member->samples, err);
+    return status;
+}
+
 static enum status check_rows(const struct store_commit *commit, struct error *err)
 {
     if (commit->counted_count > STORE_ITEMS_MAX || commit->dropped_count > STORE_ITEMS_MAX ||
@@ -80,7 +90,7 @@ static enum status check_rows(const struct store_commit *commit, struct error *e
             status = check_number("round of a dropped update", row->round, err);
     }
     for (size_t i = 0; i < commit->member_count && status == STATUS_OK; i++)
-        status = check_text("name of a member", commit->members[i].name, STORE_NAME_MAX, true, err);
+        status = check_member(&commit->members[i], err);
     return status;
 }
 
@@ -90,7 +100,12 @@ static enum status check_commit(const struct store_commit *commit, struct error 
     if (!store_name_is_valid(version->model_file))
         return error_set(err, STATUS_INVAL, "the model file of version %llu has no valid name",
                          (unsigned long long)version->number);
+    if (commit->state_file != nullptr && !store_name_is_valid(commit->state_file))
+        return error_set(err, STATUS_INVAL, "the state file of version %llu has no valid name",
+                         (unsigned long long)version->number);
     enum status status = check_bytes("commit record", commit->record, STORE_RECORD_BYTES_MAX, err);
+    if (status == STATUS_OK && commit->learn_state.size > 0)
+        status = check_bytes("learn state", commit->learn_state, STORE_LEARN_STATE_BYTES_MAX, err);
     if (status == STATUS_OK)
         status = check_number("epoch", version->epoch, err);
     if (status == STATUS_OK)
@@ -167,6 +182,12 @@ enum status store_find_after(struct store *store, uint64_t sequence,
     return store->ops->find_after(store, sequence, ret_version, ret_record, err);
 }
 
+enum status store_find_round(struct store *store, uint32_t fork, uint64_t round,
+                             struct store_version *ret_version, struct error *err)
+{
+    return store->ops->find_round(store, fork, round, ret_version, err);
+}
+
 enum status store_find_receipt(struct store *store, uint32_t fork, uint64_t round, const char *node,
                                const struct digest *payload_digest,
                                struct store_receipt *ret_receipt, struct error *err)
@@ -190,6 +211,16 @@ enum status store_read_summary(struct store *store, struct store_summary *ret_su
                                struct error *err)
 {
     return store->ops->read_summary(store, ret_summary, err);
+}
+
+enum status store_read_learn_state(struct store *store, struct bytes *ret_state, struct error *err)
+{
+    return store->ops->read_learn_state(store, ret_state, err);
+}
+
+enum status store_set_paused(struct store *store, bool paused, struct error *err)
+{
+    return store->ops->set_paused(store, paused, err);
 }
 
 enum status store_put_certificate(struct store *store, const struct digest *key_id,

@@ -25,6 +25,7 @@ enum {
     STORE_OUTCOME_MAX = 256,            /* bytes of a job's outcome, with its zero */
     STORE_METRICS_BYTES_MAX = 1 << 20,  /* bytes of one round's metrics line */
     STORE_RECORD_BYTES_MAX = 256 << 20, /* bytes of one commit record */
+    STORE_LEARN_STATE_BYTES_MAX = 1 << 16, /* bytes of what a job remembers besides its model */
     STORE_CERTIFICATE_BYTES_MAX = 1 << 16, /* bytes of one certificate or statement */
     STORE_EVIDENCE_BYTES_MAX = 1 << 16,    /* bytes of each of the two messages */
     STORE_EVIDENCE_MAX = 1000,             /* rows kept; the oldest goes when one more comes */
@@ -69,6 +70,8 @@ struct store_member {
     char name[STORE_NAME_MAX];
     bool active;
     struct digest key_id;
+    uint64_t asked_round; /* the round in which it was asked last; 0: never */
+    uint64_t samples;     /* of its last accepted update */
 };
 
 /* Everything that one commit makes durable together. Borrowed for the call only. */
@@ -81,9 +84,11 @@ struct store_commit {
     size_t dropped_count;
     const struct store_member *members;
     size_t member_count;
-    uint64_t open_round; /* the round that is open from now on */
-    const char *outcome; /* null while the job goes on */
-    const char *metrics; /* null, or one line of text for this round */
+    uint64_t open_round;      /* the round that is open from now on */
+    const char *outcome;      /* null while the job goes on */
+    const char *metrics;      /* null, or one line of text for this round */
+    struct slice learn_state; /* opaque; replaces the one before, as nothing where it is empty */
+    const char *state_file;   /* null, or a name given to store_put_model: the large part of that */
 };
 
 /* Where the job stands. */
@@ -93,6 +98,8 @@ struct store_summary {
     uint64_t open_round; /* 0 before the first commit */
     uint64_t commit_count;
     char outcome[STORE_OUTCOME_MAX]; /* empty while the job goes on */
+    char state_file[STORE_NAME_MAX]; /* of the latest commit; empty: it named none */
+    bool paused;
 };
 
 enum store_receipt_kind {
@@ -128,6 +135,8 @@ struct store_ops {
     enum status (*find_after)(struct store *store, uint64_t sequence,
                               struct store_version *ret_version, struct bytes *ret_record,
                               struct error *err);
+    enum status (*find_round)(struct store *store, uint32_t fork, uint64_t round,
+                              struct store_version *ret_version, struct error *err);
     enum status (*find_receipt)(struct store *store, uint32_t fork, uint64_t round,
                                 const char *node, const struct digest *payload_digest,
                                 struct store_receipt *ret_receipt, struct error *err);
@@ -138,6 +147,9 @@ struct store_ops {
                                       struct error *err);
     enum status (*read_summary)(struct store *store, struct store_summary *ret_summary,
                                 struct error *err);
+    enum status (*read_learn_state)(struct store *store, struct bytes *ret_state,
+                                    struct error *err);
+    enum status (*set_paused)(struct store *store, bool paused, struct error *err);
     enum status (*put_certificate)(struct store *store, const struct digest *key_id,
                                    struct slice der, struct error *err);
     enum status (*find_certificate)(struct store *store, const struct digest *key_id,
@@ -187,8 +199,9 @@ struct store {
  * it returns OK. EXISTS: the version, its number in (fork, epoch), a sibling of the same number
  * and parent, or an update of it (fork, round, node) was committed before. INVAL: the model was
  * not put, the epoch is not the store's or older than the fork's last one, the job has ended, text
- * too long or missing. NO_SPACE, IO, NO_MEMORY.
- * Then models beyond retention are removed; those of the latest and the best version never.
+ * too long or missing. LIMIT: too many bytes or rows. NO_SPACE, IO, NO_MEMORY.
+ * Then models beyond retention are removed (those of the latest and the best version never), and
+ * the state file of the commit before, unless this one names it again or it is a kept model.
  */
 [[nodiscard]] enum status store_commit(struct store *store, const struct store_commit *commit,
                                        struct error *err);
@@ -207,6 +220,10 @@ struct store {
                                            struct store_version *ret_version,
                                            struct bytes *ret_record, struct error *err);
 
+/* The version committed last among those of a round in a fork. NOT_FOUND, IO, CORRUPT. */
+[[nodiscard]] enum status store_find_round(struct store *store, uint32_t fork, uint64_t round,
+                                           struct store_version *ret_version, struct error *err);
+
 /* What became of an update; NOT_FOUND: neither counted nor dropped by a commit. */
 [[nodiscard]] enum status store_find_receipt(struct store *store, uint32_t fork, uint64_t round,
                                              const char *node, const struct digest *payload_digest,
@@ -223,9 +240,17 @@ struct store {
                                                    uint64_t *ret_sequence, struct bytes *ret_text,
                                                    struct error *err);
 
-/* Epoch, open round, outcome and number of commits. */
+/* Epoch, open round, outcome, number of commits, state file, whether the job is paused. */
 [[nodiscard]] enum status store_read_summary(struct store *store, struct store_summary *ret_summary,
                                              struct error *err);
+
+/* The learn state of the latest commit; ret_state is emptied and filled, and stays empty where
+ * there is none. LIMIT where it does not fit. */
+[[nodiscard]] enum status store_read_learn_state(struct store *store, struct bytes *ret_state,
+                                                 struct error *err);
+
+/* Notes whether the job is paused; durable when it returns. A commit does not change it. */
+[[nodiscard]] enum status store_set_paused(struct store *store, bool paused, struct error *err);
 
 /*
  * Keeps a certificate or statement under its key id; found at once, durable with the next commit.

@@ -38,6 +38,17 @@ static const char *const migrations[STORE_SCHEMA_VERSION] = {
     /* Models that retention keeps; a file without a row here goes at the next start. */
     "CREATE TABLE models(file TEXT PRIMARY KEY) WITHOUT ROWID;"
     "INSERT INTO models SELECT DISTINCT model_file FROM commits;",
+
+    /* The learn state has its own table: the row of state is read often. is_state: no version names
+     * the file, it was the state file of a commit. */
+    "ALTER TABLE state ADD COLUMN state_file TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE state ADD COLUMN paused INTEGER NOT NULL DEFAULT 0;"
+    "CREATE TABLE learn(one INTEGER PRIMARY KEY CHECK(one = 1), state BLOB NOT NULL);"
+    "INSERT INTO learn VALUES(1, x'');"
+    "ALTER TABLE members ADD COLUMN asked_round INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE members ADD COLUMN samples INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE models ADD COLUMN is_state INTEGER NOT NULL DEFAULT 0;"
+    "CREATE INDEX commits_round ON commits(fork, round);",
 };
 
 enum status store_database_error(struct store_database *database, struct error *err,

@@ -14,7 +14,7 @@
 
 enum {
     STORE_APPLICATION_ID = 0x46454452, /* "FEDR", in the file's header */
-    STORE_SCHEMA_VERSION = 2,          /* user_version that this program writes */
+    STORE_SCHEMA_VERSION = 3,          /* user_version that this program writes */
 };
 
 struct store_database {

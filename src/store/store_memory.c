@@ -30,7 +30,8 @@ struct receipt_row {
 struct model_row {
     char name[STORE_NAME_MAX];
     struct bytes content;
-    bool kept; /* named by a commit */
+    bool kept;     /* named by a commit */
+    bool is_state; /* only as its state file */
 };
 
 struct certificate_row {
@@ -60,6 +61,7 @@ struct store_memory {
     uint32_t fail_countdown;
     enum status fail_status;
     struct store_summary summary;
+    struct bytes learn_state;
     uint64_t evidence_sequence;
     ROWS(version_row) versions;
     ROWS(receipt_row) receipts;
@@ -155,6 +157,7 @@ static enum status put_model(struct store *base, const char *name, const struct 
         row = &store->models.items[store->models.count++];
         snprintf(row->name, sizeof(row->name), "%s", name);
         row->kept = false;
+        row->is_state = false;
     } else {
         bytes_deinit(&row->content);
     }
@@ -182,14 +185,15 @@ static void sweep_models(struct store_memory *store, bool crashed)
     size_t left = 0;
     for (size_t i = 0; i < store->models.count; i++) {
         struct model_row *const row = &store->models.items[i];
-        bool wanted = row->kept ? store->models_keep == 0 : !crashed;
+        bool wanted = row->kept ? store->models_keep == 0 && !row->is_state : !crashed;
+        wanted = wanted || strcmp(store->summary.state_file, row->name) == 0;
         uint64_t best = 0;
         for (size_t j = 0; j < store->versions.count; j++)
             if (store->versions.items[j].version.best)
                 best = store->versions.items[j].version.sequence;
         for (size_t j = 0; j < store->versions.count && !wanted; j++) {
             const struct store_version *const version = &store->versions.items[j].version;
-            wanted = row->kept && strcmp(version->model_file, row->name) == 0 &&
+            wanted = row->kept && !row->is_state && strcmp(version->model_file, row->name) == 0 &&
                      (version->sequence + store->models_keep > store->versions.count ||
                       version->sequence == best);
         }
@@ -201,9 +205,18 @@ static void sweep_models(struct store_memory *store, bool crashed)
     store->models.count = left;
 }
 
-static enum status check_version(const struct store_memory *store,
-                                 const struct store_version *version, struct error *err)
+static enum status check_put(struct store_memory *store, const char *name, struct error *err)
 {
+    return find_model(store, name) != nullptr
+               ? STATUS_OK
+               : error_set(err, STATUS_INVAL, "the model %s must be put before it is committed",
+                           name);
+}
+
+static enum status check_commit(struct store_memory *store, const struct store_commit *commit,
+                                struct error *err)
+{
+    const struct store_version *const version = &commit->version;
     if (store->summary.outcome[0] != '\0')
         return error_set(err, STATUS_INVAL, "the job has ended: %s", store->summary.outcome);
     if (version->epoch > store->summary.epoch)
@@ -217,7 +230,10 @@ static enum status check_version(const struct store_memory *store,
                              (unsigned long long)version->epoch, version->fork,
                              (unsigned long long)old->epoch);
     }
-    return STATUS_OK;
+    enum status status = check_put(store, version->model_file, err);
+    if (status == STATUS_OK && commit->state_file != nullptr)
+        status = check_put(store, commit->state_file, err);
+    return status;
 }
 
 static enum status check_conflict(const struct store_memory *store,
@@ -316,16 +332,30 @@ static enum status copy_version(const struct store_commit *commit, struct versio
     return status;
 }
 
+/* The commit was checked: both files are there. A version's model is no mere state file. */
+static void keep_files(struct store_memory *store, const struct store_commit *commit)
+{
+    struct model_row *const model = find_model(store, commit->version.model_file);
+    model->kept = true;
+    model->is_state = false;
+    store->summary.state_file[0] = '\0';
+    if (commit->state_file == nullptr)
+        return;
+    snprintf(store->summary.state_file, sizeof(store->summary.state_file), "%s",
+             commit->state_file);
+    struct model_row *const state = find_model(store, commit->state_file);
+    state->is_state = state->is_state || !state->kept;
+    state->kept = true;
+}
+
 static enum status commit(struct store *base, const struct store_commit *commit, struct error *err)
 {
     struct store_memory *const store = (struct store_memory *)base;
     const size_t receipts_before = store->receipts.count;
     struct version_row row = {0};
-    struct model_row *const model = find_model(store, commit->version.model_file);
-    enum status status = check_version(store, &commit->version, err);
-    if (status == STATUS_OK && model == nullptr)
-        status = error_set(err, STATUS_INVAL, "the model %s must be put before it is committed",
-                           commit->version.model_file);
+    struct bytes learn_state;
+    bytes_init(&learn_state, STORE_LEARN_STATE_BYTES_MAX);
+    enum status status = check_commit(store, commit, err);
     if (status == STATUS_OK)
         status = check_conflict(store, &commit->version, err);
     if (status == STATUS_OK)
@@ -333,12 +363,15 @@ static enum status commit(struct store *base, const struct store_commit *commit,
     if (status == STATUS_OK)
         status = copy_version(commit, &row, err);
     if (status == STATUS_OK)
+        status = copy_bytes(commit->learn_state, &learn_state, err);
+    if (status == STATUS_OK)
         status = add_receipts(store, commit, err);
     if (status == STATUS_OK)
         status = fail_point(store, err);
     if (status != STATUS_OK) {
         bytes_deinit(&row.record);
         bytes_deinit(&row.metrics);
+        bytes_deinit(&learn_state);
         store->receipts.count = receipts_before;
         return status;
     }
@@ -352,7 +385,9 @@ static enum status commit(struct store *base, const struct store_commit *commit,
     store->summary.commit_count = store->versions.count;
     snprintf(store->summary.outcome, sizeof(store->summary.outcome), "%s",
              commit->outcome == nullptr ? "" : commit->outcome);
-    model->kept = true;
+    bytes_deinit(&store->learn_state);
+    store->learn_state = learn_state;
+    keep_files(store, commit);
     sweep_models(store, false);
     return STATUS_OK;
 }
@@ -401,6 +436,18 @@ static enum status find_after(struct store *base, uint64_t sequence,
     const bool found = sequence < store->versions.count;
     return take_version(found ? &store->versions.items[sequence] : nullptr, ret_version, ret_record,
                         err);
+}
+
+static enum status find_round(struct store *base, uint32_t fork, uint64_t round,
+                              struct store_version *ret_version, struct error *err)
+{
+    const struct store_memory *const store = (const struct store_memory *)base;
+    const struct version_row *found = nullptr;
+    for (size_t i = 0; i < store->versions.count; i++)
+        if (store->versions.items[i].version.fork == fork &&
+            store->versions.items[i].version.round == round)
+            found = &store->versions.items[i];
+    return take_version(found, ret_version, nullptr, err);
 }
 
 static enum status find_receipt(struct store *base, uint32_t fork, uint64_t round, const char *node,
@@ -461,6 +508,21 @@ static enum status read_summary(struct store *base, struct store_summary *ret_su
 {
     *ret_summary = ((const struct store_memory *)base)->summary;
     return STATUS_OK;
+}
+
+static enum status read_learn_state(struct store *base, struct bytes *ret_state, struct error *err)
+{
+    return copy_bytes(bytes_slice(&((const struct store_memory *)base)->learn_state), ret_state,
+                      err);
+}
+
+static enum status set_paused(struct store *base, bool paused, struct error *err)
+{
+    struct store_memory *const store = (struct store_memory *)base;
+    const enum status status = fail_point(store, err);
+    if (status == STATUS_OK)
+        store->summary.paused = paused;
+    return status;
 }
 
 static struct certificate_row *find_certificate_row(struct store_memory *store,
@@ -569,6 +631,7 @@ static void close_store(struct store *base)
         bytes_deinit(&store->evidence.items[i].first);
         bytes_deinit(&store->evidence.items[i].second);
     }
+    bytes_deinit(&store->learn_state);
     free(store->versions.items);
     free(store->receipts.items);
     free(store->members.items);
@@ -587,10 +650,13 @@ static const struct store_ops memory_ops = {
     .find_latest = find_latest,
     .find_number = find_number,
     .find_after = find_after,
+    .find_round = find_round,
     .find_receipt = find_receipt,
     .find_member_after = find_member_after,
     .find_metrics_after = find_metrics_after,
     .read_summary = read_summary,
+    .read_learn_state = read_learn_state,
+    .set_paused = set_paused,
     .put_certificate = put_certificate,
     .find_certificate = find_certificate,
     .put_evidence = put_evidence,
@@ -604,6 +670,7 @@ enum status store_memory_open(uint32_t models_keep, struct store **ret_store)
     if (store == nullptr)
         return STATUS_NO_MEMORY;
     store->base.ops = &memory_ops;
+    bytes_init(&store->learn_state, STORE_LEARN_STATE_BYTES_MAX);
     store->models_keep = models_keep;
     *ret_store = &store->base;
     return STATUS_OK;

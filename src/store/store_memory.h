@@ -13,5 +13,5 @@
 void store_memory_crash(struct store *store);
 
 /* The countdown-th durable call from now (1: the next one: raise_epoch, put_model, commit,
- * put_evidence) fails once with status and changes nothing. 0 takes it back. */
+ * put_evidence, set_paused) fails once with status and changes nothing. 0 takes it back. */
 void store_memory_fail(struct store *store, uint32_t countdown, enum status status);

@@ -20,11 +20,15 @@
 
 static const char format_text[] = "fedra-state 1\n";
 
-/* A model is kept while it is of the last ?1 versions or of the last one that was the best. */
+/*
+ * A model is kept while it is of the last ?1 versions (0: of any) or of the last one that was the
+ * best; a state file while it is of the latest commit.
+ */
 #define SQL_PRUNE                                                                                  \
-    "DELETE FROM models WHERE file NOT IN (SELECT model_file FROM commits WHERE sequence > "       \
-    "(SELECT COALESCE(MAX(sequence), 0) FROM commits) - ?1 UNION ALL SELECT model_file FROM "      \
-    "commits WHERE sequence = (SELECT MAX(sequence) FROM commits WHERE best = 1)) RETURNING file"
+    "DELETE FROM models WHERE file <> (SELECT state_file FROM state) AND (is_state = 1 OR (?1 > "  \
+    "0 AND file NOT IN (SELECT model_file FROM commits WHERE sequence > (SELECT "                  \
+    "COALESCE(MAX(sequence), 0) FROM commits) - ?1 UNION ALL SELECT model_file FROM commits "      \
+    "WHERE sequence = (SELECT MAX(sequence) FROM commits WHERE best = 1)))) RETURNING file"
 
 static enum status step_done(struct store_database *database, sqlite3_stmt *statement,
                              struct error *err, const char *doing)
@@ -133,10 +137,21 @@ static enum status read_model(struct store *base, const char *name, uint64_t off
     return status;
 }
 
+static enum status check_put(const struct store_sqlite *store, const char *name, struct error *err)
+{
+    char path[DURABLE_PATH_MAX];
+    if (store_sqlite_model_path(&store->base, name, path, sizeof(path)) != STATUS_OK ||
+        access(path, R_OK) != 0)
+        return error_set(err, STATUS_INVAL, "the model %s must be put before it is committed",
+                         name);
+    return STATUS_OK;
+}
+
 /* What must hold before a commit, besides the constraints of the tables. */
-static enum status check_commit(struct store_sqlite *store, const struct store_version *version,
+static enum status check_commit(struct store_sqlite *store, const struct store_commit *commit,
                                 struct error *err)
 {
+    const struct store_version *const version = &commit->version;
     struct store_summary summary;
     enum status status = store_sqlite_read_summary(&store->base, &summary, err);
     if (status != STATUS_OK)
@@ -159,12 +174,10 @@ static enum status check_commit(struct store_sqlite *store, const struct store_v
                            (unsigned long long)version->epoch, version->fork,
                            (long long)sqlite3_column_int64(statement, 0));
     sqlite3_finalize(statement);
-    char path[DURABLE_PATH_MAX];
-    if (status == STATUS_OK && (store_sqlite_model_path(&store->base, version->model_file, path,
-                                                        sizeof(path)) != STATUS_OK ||
-                                access(path, R_OK) != 0))
-        status = error_set(err, STATUS_INVAL, "the model %s must be put before it is committed",
-                           version->model_file);
+    if (status == STATUS_OK)
+        status = check_put(store, version->model_file, err);
+    if (status == STATUS_OK && commit->state_file != nullptr)
+        status = check_put(store, commit->state_file, err);
     return status;
 }
 
@@ -237,11 +250,12 @@ static enum status insert_members(struct store_sqlite *store, const struct store
 {
     sqlite3_stmt *statement = nullptr;
     enum status status = store_database_prepare(
-        &store->database, "INSERT OR REPLACE INTO members VALUES(?,?,?)", &statement, err, "");
+        &store->database, "INSERT OR REPLACE INTO members VALUES(?,?,?,?,?)", &statement, err, "");
     for (size_t i = 0; i < commit->member_count && status == STATUS_OK; i++) {
         const struct store_member *const row = &commit->members[i];
-        status = store_database_bind(&store->database, statement, err, "tid", row->name,
-                                     (uint64_t)row->active, &row->key_id);
+        status = store_database_bind(&store->database, statement, err, "tidii", row->name,
+                                     (uint64_t)row->active, &row->key_id, row->asked_round,
+                                     row->samples);
         if (status == STATUS_OK)
             status = step_done(&store->database, statement, err, "cannot note a member");
     }
@@ -271,8 +285,9 @@ static enum status update_state(struct store_sqlite *store, const struct store_c
     struct store_database *const database = &store->database;
     sqlite3_stmt *statement = nullptr;
     enum status status = store_database_prepare(
-        database, "UPDATE state SET open_round = ?, outcome = ?", &statement, err, "it",
-        commit->open_round, commit->outcome == nullptr ? "" : commit->outcome);
+        database, "UPDATE state SET open_round = ?, outcome = ?, state_file = ?", &statement, err,
+        "itt", commit->open_round, commit->outcome == nullptr ? "" : commit->outcome,
+        commit->state_file == nullptr ? "" : commit->state_file);
     if (status == STATUS_OK)
         status = step_done(database, statement, err, "cannot note the state");
     sqlite3_finalize(statement);
@@ -286,19 +301,42 @@ static enum status update_state(struct store_sqlite *store, const struct store_c
         statement = nullptr;
     }
     if (status == STATUS_OK)
-        status = store_database_prepare(database, "INSERT OR IGNORE INTO models VALUES(?)",
-                                        &statement, err, "t", commit->version.model_file);
+        status = store_database_prepare(database, "UPDATE learn SET state = ?", &statement, err,
+                                        "b", commit->learn_state);
     if (status == STATUS_OK)
-        status = step_done(database, statement, err, "cannot note the model");
+        status = step_done(database, statement, err, "cannot note the learn state");
     sqlite3_finalize(statement);
     return status;
 }
 
-/* Takes the rows of models beyond retention away; their names go to ret_names, each with a zero. */
+/* The files that the commit names are kept; one that is a version's model is no mere state file. */
+static enum status insert_files(struct store_sqlite *store, const struct store_commit *commit,
+                                struct error *err)
+{
+    struct store_database *const database = &store->database;
+    sqlite3_stmt *statement = nullptr;
+    enum status status = store_database_prepare(
+        database, "INSERT OR REPLACE INTO models(file, is_state) VALUES(?, 0)", &statement, err,
+        "t", commit->version.model_file);
+    if (status == STATUS_OK)
+        status = step_done(database, statement, err, "cannot note the model");
+    sqlite3_finalize(statement);
+    if (status != STATUS_OK || commit->state_file == nullptr)
+        return status;
+    statement = nullptr;
+    status = store_database_prepare(database,
+                                    "INSERT OR IGNORE INTO models(file, is_state) VALUES(?, 1)",
+                                    &statement, err, "t", commit->state_file);
+    if (status == STATUS_OK)
+        status = step_done(database, statement, err, "cannot note the state file");
+    sqlite3_finalize(statement);
+    return status;
+}
+
+/* Takes the rows of files that are no longer kept away; their names go to ret_names, each with a
+ * zero. */
 static enum status prune(struct store_sqlite *store, struct bytes *ret_names, struct error *err)
 {
-    if (store->models_keep == 0)
-        return STATUS_OK;
     sqlite3_stmt *statement = nullptr;
     enum status status = store_database_prepare(&store->database, SQL_PRUNE, &statement, err, "i",
                                                 (uint64_t)store->models_keep);
@@ -341,7 +379,7 @@ static enum status commit(struct store *base, const struct store_commit *commit,
     uint64_t sequence = 0;
     bytes_init(&gone, SIZE_MAX / 2);
     crash_point("store.before_begin");
-    enum status status = check_commit(store, &commit->version, err);
+    enum status status = check_commit(store, commit, err);
     if (status == STATUS_OK)
         status = store_database_begin(&store->database, err);
     if (status != STATUS_OK)
@@ -358,6 +396,8 @@ static enum status commit(struct store *base, const struct store_commit *commit,
     if (status == STATUS_OK)
         status = update_state(store, commit, sequence, err);
     if (status == STATUS_OK)
+        status = insert_files(store, commit, err);
+    if (status == STATUS_OK)
         status = prune(store, &gone, err);
     crash_point("store.before_commit");
     status = store_database_end(&store->database, status, err);
@@ -368,6 +408,21 @@ static enum status commit(struct store *base, const struct store_commit *commit,
     }
     bytes_deinit(&gone);
     return status;
+}
+
+static enum status set_paused(struct store *base, bool paused, struct error *err)
+{
+    struct store_database *const database = &((struct store_sqlite *)base)->database;
+    enum status status = store_database_begin(database, err);
+    if (status != STATUS_OK)
+        return status;
+    sqlite3_stmt *statement = nullptr;
+    status = store_database_prepare(database, "UPDATE state SET paused = ?", &statement, err, "i",
+                                    (uint64_t)paused);
+    if (status == STATUS_OK)
+        status = step_done(database, statement, err, "cannot note the pause");
+    sqlite3_finalize(statement);
+    return store_database_end(database, status, err);
 }
 
 static enum status put_certificate(struct store *base, const struct digest *key_id,
@@ -440,10 +495,13 @@ static const struct store_ops sqlite_ops = {
     .find_latest = store_sqlite_find_latest,
     .find_number = store_sqlite_find_number,
     .find_after = store_sqlite_find_after,
+    .find_round = store_sqlite_find_round,
     .find_receipt = store_sqlite_find_receipt,
     .find_member_after = store_sqlite_find_member_after,
     .find_metrics_after = store_sqlite_find_metrics_after,
     .read_summary = store_sqlite_read_summary,
+    .read_learn_state = store_sqlite_read_learn_state,
+    .set_paused = set_paused,
     .put_certificate = put_certificate,
     .find_certificate = store_sqlite_find_certificate,
     .put_evidence = put_evidence,

@@ -130,6 +130,19 @@ enum status store_sqlite_find_after(struct store *base, uint64_t sequence,
                                : status;
 }
 
+enum status store_sqlite_find_round(struct store *base, uint32_t fork, uint64_t round,
+                                    struct store_version *ret_version, struct error *err)
+{
+    struct store_sqlite *const store = (struct store_sqlite *)base;
+    if (round > INT64_MAX)
+        return error_set(err, STATUS_NOT_FOUND, "no such version");
+    sqlite3_stmt *statement = nullptr;
+    const enum status status = store_database_prepare(
+        &store->database, SQL_COLUMNS "WHERE fork = ? AND round = ? ORDER BY sequence DESC LIMIT 1",
+        &statement, err, "ii", (uint64_t)fork, round);
+    return status == STATUS_OK ? take_version(store, statement, ret_version, nullptr, err) : status;
+}
+
 enum status store_sqlite_find_receipt(struct store *base, uint32_t fork, uint64_t round,
                                       const char *node, const struct digest *payload_digest,
                                       struct store_receipt *ret_receipt, struct error *err)
@@ -172,13 +185,16 @@ enum status store_sqlite_find_member_after(struct store *base, const char *name,
     sqlite3_stmt *statement = nullptr;
     enum status status = store_database_prepare(
         &store->database,
-        "SELECT name, active, key_id FROM members WHERE name > ? ORDER BY name LIMIT 1", &statement,
-        err, "t", name);
+        "SELECT name, active, key_id, asked_round, samples FROM members WHERE name > ? ORDER BY "
+        "name LIMIT 1",
+        &statement, err, "t", name);
     if (status != STATUS_OK)
         return status;
     status = step_row(store, statement, "member", err);
     if (status == STATUS_OK) {
         member.active = sqlite3_column_int(statement, 1) != 0;
+        member.asked_round = (uint64_t)sqlite3_column_int64(statement, 3);
+        member.samples = (uint64_t)sqlite3_column_int64(statement, 4);
         if (!read_text(statement, 0, member.name, sizeof(member.name)) ||
             !read_digest(statement, 2, &member.key_id))
             status = damaged(store, "member", err);
@@ -221,7 +237,8 @@ enum status store_sqlite_read_summary(struct store *base, struct store_summary *
     enum status status =
         store_database_prepare(&store->database,
                                "SELECT epoch, instance, open_round, outcome, "
-                               "(SELECT COALESCE(MAX(sequence), 0) FROM commits) FROM state",
+                               "(SELECT COALESCE(MAX(sequence), 0) FROM commits), state_file, "
+                               "paused FROM state",
                                &statement, err, "");
     if (status != STATUS_OK)
         return status;
@@ -231,8 +248,10 @@ enum status store_sqlite_read_summary(struct store *base, struct store_summary *
         summary.epoch = (uint64_t)sqlite3_column_int64(statement, 0);
         summary.open_round = (uint64_t)sqlite3_column_int64(statement, 2);
         summary.commit_count = (uint64_t)sqlite3_column_int64(statement, 4);
+        summary.paused = sqlite3_column_int(statement, 6) != 0;
         if (instance == nullptr || sqlite3_column_bytes(statement, 1) != STORE_INSTANCE_BYTES ||
-            !read_text(statement, 3, summary.outcome, sizeof(summary.outcome)))
+            !read_text(statement, 3, summary.outcome, sizeof(summary.outcome)) ||
+            !read_text(statement, 5, summary.state_file, sizeof(summary.state_file)))
             status = damaged(store, "state", err);
         else
             memcpy(summary.instance_id, instance, STORE_INSTANCE_BYTES);
@@ -242,6 +261,24 @@ enum status store_sqlite_read_summary(struct store *base, struct store_summary *
         status = damaged(store, "state", err);
     if (status == STATUS_OK)
         *ret_summary = summary;
+    return status;
+}
+
+enum status store_sqlite_read_learn_state(struct store *base, struct bytes *ret_state,
+                                          struct error *err)
+{
+    struct store_sqlite *const store = (struct store_sqlite *)base;
+    sqlite3_stmt *statement = nullptr;
+    enum status status =
+        store_database_prepare(&store->database, "SELECT state FROM learn", &statement, err, "");
+    if (status != STATUS_OK)
+        return status;
+    status = step_row(store, statement, "learn state", err);
+    if (status == STATUS_OK)
+        status = read_bytes(statement, 0, ret_state, err);
+    else if (status == STATUS_NOT_FOUND)
+        status = damaged(store, "learn state", err);
+    sqlite3_finalize(statement);
     return status;
 }
 

@@ -32,6 +32,8 @@ enum status store_sqlite_find_number(struct store *base, uint32_t fork, uint64_t
 enum status store_sqlite_find_after(struct store *base, uint64_t sequence,
                                     struct store_version *ret_version, struct bytes *ret_record,
                                     struct error *err);
+enum status store_sqlite_find_round(struct store *base, uint32_t fork, uint64_t round,
+                                    struct store_version *ret_version, struct error *err);
 enum status store_sqlite_find_receipt(struct store *base, uint32_t fork, uint64_t round,
                                       const char *node, const struct digest *payload_digest,
                                       struct store_receipt *ret_receipt, struct error *err);
@@ -42,6 +44,8 @@ enum status store_sqlite_find_metrics_after(struct store *base, uint64_t sequenc
                                             struct error *err);
 enum status store_sqlite_read_summary(struct store *base, struct store_summary *ret_summary,
                                       struct error *err);
+enum status store_sqlite_read_learn_state(struct store *base, struct bytes *ret_state,
+                                          struct error *err);
 enum status store_sqlite_find_certificate(struct store *base, const struct digest *key_id,
                                           struct bytes *ret_der, struct error *err);
 enum status store_sqlite_find_evidence_after(struct store *base, uint64_t sequence,

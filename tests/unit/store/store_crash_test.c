@@ -19,7 +19,13 @@ enum { RECORD_BYTES = 20000 };
 
 static const uint8_t instance[STORE_INSTANCE_BYTES] = {9};
 
-/* In the child: opens, raises the epoch, commits versions and reports each; exits 0 at the end. */
+/* Whether the child that ran last reported anything. */
+static bool reported;
+
+/*
+ * In the child: opens, raises the epoch, commits versions, pauses after each odd one and goes on
+ * after each even one, and reports each; exits 0 at the end.
+ */
 static void work_on_store(const char *folder, int pipe_fd, uint64_t count)
 {
     struct store *store = nullptr;
@@ -33,6 +39,7 @@ static void work_on_store(const char *folder, int pipe_fd, uint64_t count)
     for (uint64_t i = 1; i <= count; i++) {
         const uint64_t number = summary.commit_count + i;
         if (fixture_commit(store, number, epoch, RECORD_BYTES, nullptr) != STATUS_OK ||
+            store_set_paused(store, number % 2 == 1, nullptr) != STATUS_OK ||
             write(pipe_fd, &number, sizeof(number)) != sizeof(number))
             _exit(2);
     }
@@ -93,7 +100,7 @@ static bool run_and_kill(void (*work)(const char *, int, uint64_t), const char *
         kill(pid, SIGKILL);
     }
     uint64_t number;
-    while (read(fds[0], &number, sizeof(number)) == sizeof(number))
+    for (reported = false; read(fds[0], &number, sizeof(number)) == sizeof(number); reported = true)
         *ret_acknowledged = number;
     close(fds[0]);
     assert_int_equal(waitpid(pid, &status, 0), pid);
@@ -115,6 +122,8 @@ static uint64_t check_store(const char *folder, uint64_t acknowledged)
         fail_msg("%s", err.text);
     assert_int_equal(store_read_summary(store, &summary, nullptr), STATUS_OK);
     assert_in_range(summary.commit_count, acknowledged, acknowledged + 1);
+    if (reported && summary.commit_count == acknowledged)
+        assert_int_equal(summary.paused, acknowledged % 2 == 1);
     fixture_check(store, summary.commit_count, RECORD_BYTES);
     char models[600];
     uint64_t files = 0;
@@ -124,7 +133,8 @@ static uint64_t check_store(const char *folder, uint64_t acknowledged)
     for (const struct dirent *entry = readdir(dir); entry != nullptr; entry = readdir(dir))
         files += entry->d_name[0] != '.';
     closedir(dir);
-    assert_int_equal(files, summary.commit_count);
+    /* The models, and the state file of the latest. */
+    assert_int_equal(files, summary.commit_count + (summary.commit_count > 0));
     store_close(store);
     return summary.commit_count;
 }

@@ -224,6 +224,45 @@ static void every_failing_write_or_sync_leaves_the_old_state(void **state)
     fixture_remove(folder);
 }
 
+/* Pauses with the i-th write or sync failing; gives whether the fault was reached. */
+static bool pause_with_fault(const char *folder, bool sync, int index)
+{
+    struct store_summary summary;
+    fixture_remove(folder);
+    struct store *store = open_store(folder, "fedra-fault");
+    fault = (typeof(fault)){
+        .sync = sync, .countdown = index, .code = sync ? SQLITE_IOERR_FSYNC : SQLITE_FULL};
+    const enum status status = store_set_paused(store, true, nullptr);
+    const bool fired = fault.fired;
+    fault.countdown = 0;
+    assert_int_equal(status, !fired ? STATUS_OK : sync ? STATUS_IO : STATUS_NO_SPACE);
+    assert_int_equal(store_read_summary(store, &summary, nullptr), STATUS_OK);
+    assert_int_equal(summary.paused, !fired);
+    if (fired)
+        assert_int_equal(store_set_paused(store, true, nullptr), sync ? STATUS_IO : STATUS_OK);
+    store_close(store);
+    store = open_store(folder, nullptr);
+    assert_int_equal(store_read_summary(store, &summary, nullptr), STATUS_OK);
+    if (!sync || !fired)
+        assert_true(summary.paused);
+    store_close(store);
+    return fired;
+}
+
+static void a_pause_that_fails_is_not_there(void **state)
+{
+    char folder[512];
+    fixture_folder("pause", folder);
+    int writes = 0, syncs = 0;
+    while (pause_with_fault(folder, false, writes + 1))
+        writes++;
+    while (pause_with_fault(folder, true, syncs + 1))
+        syncs++;
+    assert_true(writes >= 1);
+    assert_true(syncs >= 1); /* it is durable when it returns */
+    fixture_remove(folder);
+}
+
 static void a_file_limit_is_no_space_and_harms_nothing(void **state)
 {
     char folder[512], path[600];
@@ -285,6 +324,7 @@ static const char first_schema[] =
     " PRIMARY KEY(fork, round, node, payload)) WITHOUT ROWID;"
     "CREATE TABLE members(name TEXT PRIMARY KEY, active INTEGER NOT NULL, key_id BLOB NOT NULL)"
     " WITHOUT ROWID;"
+    "INSERT INTO members VALUES('z1', 1, zeroblob(32));"
     "CREATE TABLE certificates(key_id BLOB PRIMARY KEY, der BLOB NOT NULL) WITHOUT ROWID;"
     "PRAGMA application_id=1178944594; PRAGMA user_version=1;";
 
@@ -327,6 +367,31 @@ static void make_first_version(const char *folder)
     run_sql(folder, first_schema);
 }
 
+/* What the first version did not know is empty, and can be used. */
+static void check_migrated_state(struct store *store)
+{
+    struct store_summary summary;
+    struct store_member member;
+    struct store_version version;
+    struct bytes learnt;
+    bytes_init(&learnt, 100);
+    assert_int_equal(store_read_summary(store, &summary, nullptr), STATUS_OK);
+    assert_int_equal(summary.epoch, 4);
+    assert_string_equal(summary.state_file, "");
+    assert_false(summary.paused);
+    assert_int_equal(store_read_learn_state(store, &learnt, nullptr), STATUS_OK);
+    assert_int_equal(learnt.size, 0);
+    assert_int_equal(store_find_member_after(store, "", &member, nullptr), STATUS_OK);
+    assert_string_equal(member.name, "z1");
+    assert_true(member.active);
+    assert_int_equal(member.asked_round + member.samples, 0);
+    assert_int_equal(store_find_round(store, 0, 1, &version, nullptr), STATUS_OK);
+    assert_int_equal(version.created_ms, 77);
+    assert_int_equal(fixture_commit(store, 2, 4, RECORD_BYTES, nullptr), STATUS_OK);
+    fixture_check_learnt(store, 2);
+    bytes_deinit(&learnt);
+}
+
 static void the_first_version_is_migrated_and_a_kill_half_way_leaves_it(void **state)
 {
     char folder[512];
@@ -360,6 +425,7 @@ static void the_first_version_is_migrated_and_a_kill_half_way_leaves_it(void **s
     assert_int_equal(store_read_model(store, "m1", 0, &byte, 1, &size, nullptr), STATUS_OK);
     const struct slice message = {(const uint8_t *)"x", 1};
     assert_int_equal(store_put_evidence(store, "n", message, message, nullptr), STATUS_OK);
+    check_migrated_state(store);
     bytes_deinit(&record);
     store_close(store);
     assert_int_equal(read_sql(folder, "PRAGMA user_version"), STORE_SCHEMA_VERSION);
@@ -444,6 +510,30 @@ static void a_second_process_is_told_who_holds_the_store(void **state)
     fixture_remove(folder);
 }
 
+/* The plan of the statement that finds a round names its index. */
+static void a_round_is_found_by_its_index(void **state)
+{
+    char folder[512], path[600];
+    sqlite3 *db = nullptr;
+    sqlite3_stmt *statement = nullptr;
+    fixture_folder("plan", folder);
+    store_close(open_store(folder, nullptr));
+    snprintf(path, sizeof(path), "%s/jobs/job/state.db", folder);
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(
+        sqlite3_prepare_v2(db,
+                           "EXPLAIN QUERY PLAN SELECT sequence FROM commits WHERE fork = 0 AND "
+                           "round = 1 ORDER BY sequence DESC LIMIT 1",
+                           -1, &statement, nullptr),
+        SQLITE_OK);
+    assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
+    assert_non_null(strstr((const char *)sqlite3_column_text(statement, 3), "commits_round"));
+    assert_int_equal(sqlite3_step(statement), SQLITE_DONE); /* and nothing is sorted */
+    sqlite3_finalize(statement);
+    sqlite3_close(db);
+    fixture_remove(folder);
+}
+
 static void a_thousand_rounds_stay_quick_to_search(void **state)
 {
     char folder[512];
@@ -488,11 +578,13 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_failing_write_or_sync_leaves_the_old_state),
+        cmocka_unit_test(a_pause_that_fails_is_not_there),
         cmocka_unit_test(a_file_limit_is_no_space_and_harms_nothing),
         cmocka_unit_test(the_first_version_is_migrated_and_a_kill_half_way_leaves_it),
         cmocka_unit_test(newer_foreign_and_damaged_folders_are_refused),
         cmocka_unit_test(a_damaged_page_is_found_at_the_next_start),
         cmocka_unit_test(a_second_process_is_told_who_holds_the_store),
+        cmocka_unit_test(a_round_is_found_by_its_index),
         cmocka_unit_test(a_thousand_rounds_stay_quick_to_search),
     };
     return cmocka_run_group_tests(tests, register_layer, nullptr);

@@ -69,6 +69,8 @@ struct fixture_commit {
     struct store_member members[1];
     char model[64];
     char metrics[64];
+    char learn_state[64];
+    char state_file[64];
     uint8_t *record;
 };
 
@@ -97,7 +99,9 @@ static inline void fixture_make(struct fixture_commit *f, uint64_t number, uint6
                                            fixture_payload(number, 1)};
     f->dropped[0] = (struct store_dropped){"spiffe://t/fedra/node/c", number,
                                            fixture_payload(number, 2), "norm over the bound"};
-    f->members[0] = (struct store_member){"spiffe://t/fedra/node/a", true, {{7}}};
+    f->members[0] = (struct store_member){"spiffe://t/fedra/node/a", true, {{7}}, number, 100};
+    snprintf(f->learn_state, sizeof(f->learn_state), "learnt %llu", (unsigned long long)number);
+    snprintf(f->state_file, sizeof(f->state_file), "state-%llu", (unsigned long long)number);
     f->commit.record = (struct slice){f->record, size};
     f->commit.counted = f->counted;
     f->commit.counted_count = 2;
@@ -107,9 +111,10 @@ static inline void fixture_make(struct fixture_commit *f, uint64_t number, uint6
     f->commit.member_count = 1;
     f->commit.open_round = number + 1;
     f->commit.metrics = f->metrics;
+    f->commit.learn_state = (struct slice){(const uint8_t *)f->learn_state, strlen(f->learn_state)};
 }
 
-/* Puts the model of version number and commits it; the first failing status. */
+/* Puts the model and the state file of version number and commits it; the first failing status. */
 static inline enum status fixture_commit(struct store *store, uint64_t number, uint64_t epoch,
                                          size_t size, struct error *err)
 {
@@ -118,9 +123,45 @@ static inline enum status fixture_commit(struct store *store, uint64_t number, u
     const struct slice model = {(const uint8_t *)f.model, strlen(f.model)};
     enum status status = store_put_model(store, f.commit.version.model_file, &model, 1, err);
     if (status == STATUS_OK)
+        status = store_put_model(store, f.state_file, &f.commit.learn_state, 1, err);
+    f.commit.state_file = f.state_file;
+    if (status == STATUS_OK)
         status = store_commit(store, &f.commit, err);
     free(f.record);
     return status;
+}
+
+/* What is remembered is that of version number (0: nothing): learn state, state file, member. */
+static inline void fixture_check_learnt(struct store *store, uint64_t number)
+{
+    struct store_summary summary;
+    struct store_member member;
+    struct bytes learnt;
+    char wanted[64] = "", content[64] = {0};
+    size_t size = 0;
+    bytes_init(&learnt, STORE_LEARN_STATE_BYTES_MAX);
+    if (number > 0)
+        snprintf(wanted, sizeof(wanted), "learnt %llu", (unsigned long long)number);
+    assert_int_equal(store_read_learn_state(store, &learnt, nullptr), STATUS_OK);
+    assert_int_equal(learnt.size, strlen(wanted));
+    if (number > 0)
+        assert_memory_equal(learnt.data, wanted, learnt.size);
+    bytes_deinit(&learnt);
+    assert_int_equal(store_read_summary(store, &summary, nullptr), STATUS_OK);
+    assert_int_equal(store_find_member_after(store, "", &member, nullptr),
+                     number > 0 ? STATUS_OK : STATUS_NOT_FOUND);
+    if (number == 0) {
+        assert_string_equal(summary.state_file, "");
+        return;
+    }
+    assert_int_equal(member.asked_round, number);
+    assert_int_equal(member.samples, 100);
+    assert_int_equal(store_read_model(store, summary.state_file, 0, content, sizeof(content) - 1,
+                                      &size, nullptr),
+                     STATUS_OK);
+    assert_string_equal(content, wanted);
+    snprintf(wanted, sizeof(wanted), "state-%llu", (unsigned long long)number);
+    assert_string_equal(summary.state_file, wanted);
 }
 
 /* Everything of version number is there and whole, and nothing of the version after the last. */
@@ -130,6 +171,7 @@ static inline void fixture_check(struct store *store, uint64_t count, size_t siz
     assert_int_equal(store_read_summary(store, &summary, nullptr), STATUS_OK);
     assert_int_equal(summary.commit_count, count);
     assert_int_equal(summary.open_round, count == 0 ? 0 : count + 1);
+    fixture_check_learnt(store, count);
     struct bytes record;
     bytes_init(&record, 1 << 26);
     for (uint64_t number = 1; number <= count; number++) {

@@ -325,6 +325,182 @@ static void retention_spares_the_latest_and_the_best(struct world *world)
     }
 }
 
+/* Commits version number with a model of its own and the state file as given. */
+static enum status commit_state(struct world *world, uint64_t number, const char *state_file)
+{
+    struct fixture_commit f;
+    fixture_make(&f, number, 1, RECORD_BYTES);
+    const struct slice model = {(const uint8_t *)f.model, strlen(f.model)};
+    f.commit.state_file = state_file;
+    assert_int_equal(store_put_model(world->store, f.commit.version.model_file, &model, 1, nullptr),
+                     STATUS_OK);
+    const enum status status = store_commit(world->store, &f.commit, nullptr);
+    free(f.record);
+    return status;
+}
+
+static void put(struct world *world, const char *name)
+{
+    assert_int_equal(
+        store_put_model(world->store, name, &(struct slice){(const uint8_t *)"s", 1}, 1, nullptr),
+        STATUS_OK);
+}
+
+static void only_the_latest_state_file_is_kept(struct world *world)
+{
+    const struct slice bytes = {(const uint8_t *)"s", 1};
+    struct store_summary summary;
+    raise_to(world, 0);
+    assert_int_equal(commit_state(world, 1, "never-put"), STATUS_INVAL);
+    assert_int_equal(commit_state(world, 1, "../s1"), STATUS_INVAL);
+    put(world, "s1");
+    assert_int_equal(commit_state(world, 1, "s1"), STATUS_OK);
+    assert_int_equal(store_put_model(world->store, "s1", &bytes, 1, nullptr), STATUS_EXISTS);
+    put(world, "s2");
+    assert_true(has_model(world, "s1"));
+    assert_int_equal(commit_state(world, 2, "s2"), STATUS_OK);
+    assert_false(has_model(world, "s1"));
+    assert_int_equal(commit_state(world, 3, "s2"), STATUS_OK); /* again the same */
+    restart(world);
+    assert_true(has_model(world, "s2"));
+    assert_int_equal(store_read_summary(world->store, &summary, nullptr), STATUS_OK);
+    assert_string_equal(summary.state_file, "s2");
+    put(world, "s3"); /* no commit names it: gone at the restart, and s2 is still there */
+    restart(world);
+    assert_false(has_model(world, "s3"));
+    assert_true(has_model(world, "s2"));
+    assert_int_equal(commit_state(world, 4, nullptr), STATUS_OK);
+    assert_false(has_model(world, "s2"));
+    assert_int_equal(store_read_summary(world->store, &summary, nullptr), STATUS_OK);
+    assert_string_equal(summary.state_file, "");
+    put(world, "s1"); /* a name may come again */
+    assert_int_equal(commit_state(world, 5, "s1"), STATUS_OK);
+    for (int number = 1; number <= 5; number++) {
+        char name[64];
+        snprintf(name, sizeof(name), "model-%d.safetensors", number);
+        assert_int_equal(has_model(world, name), world->models_keep == 0 || number > 3);
+    }
+}
+
+/* A file that is both is kept as long as either needs it. */
+static void a_state_file_that_is_a_model_is_kept_as_either(struct world *world)
+{
+    raise_to(world, 0);
+    assert_int_equal(commit_state(world, 1, "model-1.safetensors"), STATUS_OK);
+    for (uint64_t number = 2; number <= 4; number++)
+        assert_int_equal(commit_state(world, number, "model-1.safetensors"), STATUS_OK);
+    assert_true(has_model(world, "model-1.safetensors"));
+    assert_int_equal(commit_state(world, 5, nullptr), STATUS_OK);
+    assert_int_equal(has_model(world, "model-1.safetensors"), world->models_keep == 0);
+    put(world, "both");
+    assert_int_equal(commit_state(world, 6, "both"), STATUS_OK);
+    struct fixture_commit f;
+    fixture_make(&f, 7, 1, RECORD_BYTES);
+    snprintf(f.commit.version.model_file, STORE_NAME_MAX, "both");
+    assert_int_equal(store_commit(world->store, &f.commit, nullptr), STATUS_OK);
+    free(f.record);
+    restart(world);
+    assert_true(has_model(world, "both"));
+}
+
+static void the_learn_state_is_replaced_as_a_whole(struct world *world)
+{
+    static uint8_t large[STORE_LEARN_STATE_BYTES_MAX + 1] = {1};
+    struct bytes learnt, small;
+    bytes_init(&learnt, sizeof(large));
+    bytes_init(&small, 4);
+    raise_to(world, 0);
+    fixture_check_learnt(world->store, 0);
+    commit_ok(world, 1);
+    fixture_check_learnt(world->store, 1);
+    assert_int_equal(store_read_learn_state(world->store, &small, nullptr), STATUS_LIMIT);
+    const size_t sizes[] = {sizeof(large) - 1, sizeof(large), 0};
+    for (uint64_t i = 0; i < 3; i++) {
+        struct fixture_commit f;
+        fixture_make(&f, i == 2 ? 3 : 2 + i, 1, RECORD_BYTES);
+        put(world, f.commit.version.model_file);
+        f.commit.learn_state = (struct slice){large, sizes[i]};
+        assert_int_equal(store_commit(world->store, &f.commit, nullptr),
+                         i == 1 ? STATUS_LIMIT : STATUS_OK);
+        restart(world);
+        assert_int_equal(store_read_learn_state(world->store, &learnt, nullptr), STATUS_OK);
+        assert_int_equal(learnt.size, i == 2 ? 0 : sizeof(large) - 1);
+        free(f.record);
+    }
+    bytes_deinit(&learnt);
+    bytes_deinit(&small);
+}
+
+static bool is_paused(struct world *world)
+{
+    struct store_summary summary;
+    assert_int_equal(store_read_summary(world->store, &summary, nullptr), STATUS_OK);
+    return summary.paused;
+}
+
+static void a_pause_is_durable_and_commits_leave_it(struct world *world)
+{
+    assert_false(is_paused(world));
+    assert_int_equal(store_set_paused(world->store, true, nullptr), STATUS_OK);
+    assert_true(is_paused(world));
+    restart(world);
+    assert_true(is_paused(world));
+    raise_to(world, 0);
+    commit_ok(world, 1);
+    assert_true(is_paused(world));
+    assert_int_equal(store_set_paused(world->store, true, nullptr), STATUS_OK);
+    assert_int_equal(store_set_paused(world->store, false, nullptr), STATUS_OK);
+    restart(world);
+    assert_false(is_paused(world));
+    fixture_check(world->store, 1, RECORD_BYTES);
+}
+
+static void the_newest_version_of_a_round_is_found(struct world *world)
+{
+    struct store_version version = {.number = 77};
+    raise_to(world, 0);
+    assert_int_equal(store_find_round(world->store, 0, 1, &version, nullptr), STATUS_NOT_FOUND);
+    /* fork and round of versions 1 to 6 */
+    static const uint32_t forks[] = {0, 0, 0, 1, 1, 0};
+    static const uint64_t rounds[] = {1, 2, 2, 2, 3, 5};
+    for (uint64_t i = 0; i < 6; i++) {
+        struct fixture_commit f;
+        fixture_make(&f, i + 1, 1, RECORD_BYTES);
+        put(world, f.commit.version.model_file);
+        f.commit.version.fork = forks[i];
+        f.commit.version.round = rounds[i];
+        assert_int_equal(store_commit(world->store, &f.commit, nullptr), STATUS_OK);
+        free(f.record);
+    }
+    restart(world);
+    /* fork, round, the number that is found */
+    static const uint64_t wanted[][3] = {{0, 1, 1}, {0, 2, 3}, {0, 3, 0},
+                                         {0, 5, 6}, {1, 2, 4}, {1, 3, 5},
+                                         {1, 1, 0}, {2, 1, 0}, {0, UINT64_MAX, 0}};
+    for (size_t i = 0; i < sizeof(wanted) / sizeof(*wanted); i++) {
+        version.number = 77;
+        assert_int_equal(
+            store_find_round(world->store, (uint32_t)wanted[i][0], wanted[i][1], &version, nullptr),
+            wanted[i][2] == 0 ? STATUS_NOT_FOUND : STATUS_OK);
+        assert_int_equal(version.number, wanted[i][2] == 0 ? 77 : wanted[i][2]);
+    }
+}
+
+static void numbers_of_members_are_bounded(struct world *world)
+{
+    raise_to(world, 0);
+    for (int i = 0; i < 2; i++) {
+        struct fixture_commit f;
+        fixture_make(&f, 1, 1, RECORD_BYTES);
+        put(world, f.commit.version.model_file);
+        *(i == 0 ? &f.members[0].asked_round : &f.members[0].samples) = UINT64_C(1) << 63;
+        assert_int_equal(store_commit(world->store, &f.commit, nullptr), STATUS_INVAL);
+        *(i == 0 ? &f.members[0].asked_round : &f.members[0].samples) = INT64_MAX;
+        free(f.record);
+    }
+    fixture_check(world->store, 0, RECORD_BYTES);
+}
+
 struct test_case {
     const char *name;
     void (*run)(struct world *world);
@@ -343,6 +519,14 @@ static const struct test_case cases[] = {
     CASE(evidence_is_kept_in_order, 0),
     CASE(models_without_a_commit_go_at_a_restart, 0),
     CASE(retention_spares_the_latest_and_the_best, 2),
+    CASE(only_the_latest_state_file_is_kept, 0),
+    CASE(only_the_latest_state_file_is_kept, 2),
+    CASE(a_state_file_that_is_a_model_is_kept_as_either, 0),
+    CASE(a_state_file_that_is_a_model_is_kept_as_either, 1),
+    CASE(the_learn_state_is_replaced_as_a_whole, 0),
+    CASE(a_pause_is_durable_and_commits_leave_it, 0),
+    CASE(the_newest_version_of_a_round_is_found, 0),
+    CASE(numbers_of_members_are_bounded, 0),
 };
 enum { CASE_COUNT = sizeof(cases) / sizeof(*cases) };
 
@@ -387,8 +571,15 @@ static void memory_evidence_and_failures_are_bounded(void **state)
     assert_int_equal(store_raise_epoch(store, 0, instance, &epoch, nullptr), STATUS_OK);
     assert_int_equal(fixture_commit(store, 1, 1, 100, nullptr), STATUS_NO_SPACE);
     assert_int_equal(fixture_commit(store, 1, 1, 100, nullptr), STATUS_OK);
-    store_memory_fail(store, 2, STATUS_IO);
-    assert_int_equal(fixture_commit(store, 2, 1, 100, nullptr), STATUS_IO);
+    for (uint32_t call = 1; call <= 3; call++) { /* model, state file, commit */
+        store_memory_fail(store, call, STATUS_IO);
+        assert_int_equal(fixture_commit(store, 2, 1, 100, nullptr), STATUS_IO);
+        fixture_check(store, 1, 100);
+    }
+    store_memory_fail(store, 1, STATUS_IO);
+    assert_int_equal(store_set_paused(store, true, nullptr), STATUS_IO);
+    assert_int_equal(store_set_paused(store, true, nullptr), STATUS_OK);
+    store_memory_crash(store);
     fixture_check(store, 1, 100);
     bytes_deinit(&a);
     bytes_deinit(&b);
