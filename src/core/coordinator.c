@@ -3,7 +3,8 @@
  *
  * Members are visited in the order of their names, so equal events give equal effects. Not here:
  * what an update is answered (coordinator_update.c), how a phase follows another
- * (coordinator_round.c).
+ * (coordinator_round.c), who is asked (coordinator_select.c), what late updates are worth
+ * (coordinator_late.c).
  */
 #include "core/coordinator_internal.h"
 
@@ -15,6 +16,9 @@ void coordinator_init(struct coordinator *coordinator, const struct coordinator_
                       struct member *members, uint32_t *order, uint32_t capacity)
 {
     CHECK(settings->k_threshold > 0 && settings->k_threshold <= 1);
+    CHECK(settings->share > 0 && settings->share <= 1 && settings->over_selection >= 0);
+    CHECK(settings->late != LATE_NEXT_ROUND ||
+          (settings->max_staleness > 0 && settings->max_staleness <= STALENESS_MAX));
     CHECK(settings->timeout_ns > 0 && settings->rounds_max > 0 && settings->samples_max > 0);
     *coordinator = (struct coordinator){
         .settings = *settings,
@@ -23,6 +27,9 @@ void coordinator_init(struct coordinator *coordinator, const struct coordinator_
         .timer_ns = NO_DEADLINE,
     };
     roster_init(&coordinator->roster, members, order, capacity);
+    struct convergence_settings judged = settings->convergence;
+    judged.max_rounds = settings->rounds_max;
+    convergence_init(&coordinator->convergence, &judged);
 }
 
 struct coordinator_effect *effect_add(struct coordinator_effects *effects,
@@ -55,6 +62,26 @@ void trace_add(const struct coordinator *c, struct coordinator_effects *effects,
         .now_ns = c->now_ns, .kind = kind, .member = member, .a = a, .b = b, .reason = reason};
 }
 
+static void start_members(struct coordinator *c, const struct coordinator_event *event)
+{
+    for (uint32_t i = 0; i < event->start.member_count; i++) {
+        const uint32_t index = roster_add(&c->roster, event->start.members[i]);
+        if (index == NO_MEMBER)
+            continue;
+        struct member *const member = &c->roster.members[index];
+        member->contributed = true;
+        if (event->start.histories == nullptr)
+            continue;
+        const struct member_history *const history = &event->start.histories[i];
+        member->asked_round = history->asked_round;
+        member->counted_round = history->counted_round;
+        member->samples = history->samples;
+        member->weight_samples =
+            (uint32_t)(history->samples < c->settings.samples_max ? history->samples
+                                                                  : c->settings.samples_max);
+    }
+}
+
 static void on_start(struct coordinator *c, const struct coordinator_event *event,
                      struct coordinator_effects *effects)
 {
@@ -63,11 +90,13 @@ static void on_start(struct coordinator *c, const struct coordinator_event *even
     c->version = event->start.version;
     c->outcome = event->start.outcome;
     c->round = event->start.open_round;
-    for (uint32_t i = 0; i < event->start.member_count; i++) {
-        const uint32_t index = roster_add(&c->roster, event->start.members[i]);
-        if (index != NO_MEMBER)
-            c->roster.members[index].contributed = true;
-    }
+    c->paused = event->start.paused;
+    c->pause_wanted = event->start.paused;
+    if (event->start.convergence != nullptr)
+        c->convergence = *event->start.convergence;
+    for (uint32_t i = 0; i < event->start.base_count; i++)
+        bases_put(c, event->start.bases[i].round, &event->start.bases[i].id);
+    start_members(c, event);
     c->phase = COORDINATOR_RAISING;
     struct coordinator_effect *const effect = effect_add_pending(c, effects, FX_PERSIST_EPOCH);
     effect->epoch = event->start.epoch + 1;
@@ -112,8 +141,8 @@ static void on_model_created(struct coordinator *c, const struct coordinator_eve
 /* A later epoch was seen by a member: jump above it, between two rounds or while one is open. */
 void epoch_raise_if_wanted(struct coordinator *c, struct coordinator_effects *effects)
 {
-    const bool may = c->phase == COORDINATOR_GATHERING || c->phase == COORDINATOR_COLLECTING ||
-                     c->phase == COORDINATOR_ENDED;
+    const bool may = c->phase == COORDINATOR_GATHERING || c->phase == COORDINATOR_PAUSED ||
+                     c->phase == COORDINATOR_COLLECTING || c->phase == COORDINATOR_ENDED;
     if (c->epoch_wanted <= c->epoch || c->epoch_id != 0 || !may)
         return;
     struct coordinator_effect *const effect = effect_add_pending(c, effects, FX_PERSIST_EPOCH);
@@ -169,7 +198,19 @@ static void dispatch(struct coordinator *c, const struct coordinator_event *even
     case EV_RECALLED:
         on_recalled(c, event, effects);
         break;
+    case EV_RESTORED:
+        on_restored(c, event, effects);
+        break;
+    case EV_PAUSE_PERSISTED:
+        on_pause_persisted(c, event, effects);
+        break;
     case EV_TIMER:
+        break;
+    case EV_PAUSE:
+        on_pause(c, true, effects);
+        break;
+    case EV_RESUME:
+        on_pause(c, false, effects);
         break;
     case EV_CANCEL:
         on_cancel(c, effects);

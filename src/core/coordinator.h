@@ -8,9 +8,30 @@
 #pragma once
 
 #include "core/roster.h"
+#include "learn/convergence.h"
+#include "learn/schedule.h"
+#include "learn/staleness.h"
+
+/* What becomes of who has not reported when a round closes. */
+enum late_policy {
+    LATE_DISCARD,    /* its update is dropped */
+    LATE_NEXT_ROUND, /* its update is counted in the round that is open when it comes */
+    LATE_MOMENTUM,   /* its update is dropped, the server's momentum counted in its place */
+};
 
 struct coordinator_settings {
-    double k_threshold; /* share of the selected that closes a round, (0, 1] */
+    double k_threshold;    /* share of the needed that closes a round, (0, 1] */
+    double share;          /* of those that could be asked, how many a round needs, (0, 1] */
+    double over_selection; /* share of the needed that is asked beyond them, 0 or more */
+    uint32_t cooldown_rounds;
+    uint64_t seed; /* of who is selected */
+    enum late_policy late;
+    uint32_t max_staleness; /* LATE_NEXT_ROUND: rounds, [1, STALENESS_MAX] */
+    enum staleness_kind staleness;
+    double staleness_exponent;
+    uint64_t staleness_hinge;
+    struct convergence_settings convergence; /* its max_rounds is not looked at: rounds_max */
+    struct schedule schedule;
     uint64_t timeout_ns;
     uint64_t start_timeout_ns;
     uint64_t linger_ns; /* how long an ended job still answers who comes back */
@@ -18,8 +39,9 @@ struct coordinator_settings {
     uint32_t start_nodes;
     uint64_t rounds_max;
     uint64_t samples_max;
-    uint32_t repeats_max; /* of one round in a row; then the job is cancelled. 0: no limit */
-    bool validate;
+    uint32_t repeats_max;    /* of one round in a row; then the job is cancelled. 0: no limit */
+    bool validate;           /* FX_VALIDATE measures each candidate, or asks what nodes reported */
+    bool validates_received; /* what is measured is the version before: nodes report it */
 };
 
 enum coordinator_phase {
@@ -27,11 +49,13 @@ enum coordinator_phase {
     COORDINATOR_RAISING,    /* the epoch is being made durable */
     COORDINATOR_CREATING,   /* the first model is being made and committed */
     COORDINATOR_GATHERING,  /* waiting for enough members */
+    COORDINATOR_PAUSED,     /* between two rounds, until resumed */
     COORDINATOR_COLLECTING, /* a round is open */
     COORDINATOR_CLOSING,    /* the accepted set is fixed; being aggregated */
     COORDINATOR_VALIDATING,
     COORDINATOR_COMMITTING,
-    COORDINATOR_ENDING, /* the outcome is being made durable */
+    COORDINATOR_RESTORING, /* diverged: the best version is being read again */
+    COORDINATOR_ENDING,    /* the outcome is being made durable */
     COORDINATOR_ENDED,
     COORDINATOR_FAILED,
 };
@@ -49,8 +73,19 @@ enum coordinator_event_kind {
     EV_COMMITTED,
     EV_OUTCOME_PERSISTED,
     EV_RECALLED,
+    EV_RESTORED,
+    EV_PAUSE_PERSISTED,
     EV_TIMER,
+    EV_PAUSE,
+    EV_RESUME,
     EV_CANCEL,
+};
+
+/* What the store knows of a member beyond its name. */
+struct member_history {
+    uint64_t asked_round;
+    uint64_t counted_round;
+    uint64_t samples;
 };
 
 /* What of an update the core decides on. The shell has checked digest, signature, shape, norm. */
@@ -60,6 +95,7 @@ struct update_info {
     struct digest base_id;
     uint64_t samples;
     double loss;
+    struct update_report report;
     struct blob_ref blob;
 };
 
@@ -68,6 +104,7 @@ struct coordinator_event {
     uint64_t now_ns; /* CLOCK_BOOTTIME; never falls */
     uint64_t id;     /* of the effect that this completes */
     enum status status;
+    double aggregate_norm; /* EV_CLOSED: L2 norm of the aggregated update */
     union {
         struct { /* EV_START: what the store holds */
             uint64_t epoch;
@@ -75,11 +112,18 @@ struct coordinator_event {
             struct version_ref version;
             uint64_t open_round;
             enum outcome outcome;
-            const char *const *members; /* active names, any order */
+            const char *const *members;             /* active names, any order */
+            const struct member_history *histories; /* as members; null: nothing is known */
             uint32_t member_count;
+            const struct base_ref *bases; /* of earlier rounds, any order */
+            uint32_t base_count;
+            const struct convergence *convergence; /* null: nothing was recorded yet */
+            bool paused;
         } start;
-        uint64_t epoch;             /* EV_EPOCH_PERSISTED */
-        struct version_ref version; /* EV_MODEL_CREATED and EV_CLOSED: id not yet; EV_COMMITTED */
+        uint64_t epoch; /* EV_EPOCH_PERSISTED */
+        bool paused;    /* EV_PAUSE_PERSISTED */
+        /* EV_MODEL_CREATED, EV_CLOSED, EV_RESTORED: id not yet; EV_COMMITTED. */
+        struct version_ref version;
         struct {
             const char *name;
             uint64_t session; /* 1 or more, never used before */
@@ -92,9 +136,11 @@ struct coordinator_event {
             uint64_t ticket; /* names the call that waits for the receipt */
             struct update_info info;
         } update;
-        struct {
+        struct { /* EV_VALIDATED */
             double loss;
             double accuracy;
+            bool has_loss;
+            bool has_accuracy;
         } validated;
         struct { /* EV_RECALLED: where the update is; number 0 and NOT_FOUND: nowhere */
             uint32_t member;
@@ -119,19 +165,26 @@ enum coordinator_effect_kind {
     FX_RECEIPT_REFUSED,  /* ticket, reason */
     FX_EVIDENCE,         /* member, ticket: keep both contradicting headers */
     FX_FOLD,             /* id, member, blob: into the accumulator, weighted */
+    FX_FOLD_WAITING,     /* id: the blobs of all members that are `folding`, one completion */
     FX_RELEASE,          /* blob */
-    FX_CLOSE,            /* id, round: the accumulator becomes the next model */
+    FX_RELEASE_WAITING,  /* the blobs of all members that are `waiting` */
+    FX_CLOSE,            /* id, round, rate: the accumulator becomes the next model; the server's
+                            momentum is counted for members that `stand in` */
     FX_VALIDATE,         /* id */
-    FX_COMMIT,           /* id, round, attempt, outcome: record, model, roster, in one */
-    FX_SETTLE,           /* to every member what its `settlement` says */
-    FX_RECALL,           /* id, member, session, key: what became of it? */
-    FX_SEND_COUNTED,     /* member, session, key, version */
-    FX_SEND_DROPPED,     /* member, session, key, reason */
-    FX_PERSIST_OUTCOME,  /* id, outcome */
-    FX_FINISH,           /* outcome: to every member_hears_finish */
-    FX_SEND_FINISHED,    /* member, session, outcome */
-    FX_TIMER,            /* deadline: the one timer; NO_DEADLINE stops it */
-    FX_EXIT,             /* outcome; status where a local fault is the cause */
+    FX_RESTORE,          /* id, round: the model committed in that round becomes the candidate */
+    FX_COMMIT,          /* id, round, attempt, outcome, rate: record, model, roster, in one; undone:
+                           nothing of the round is counted, its updates are dropped */
+    FX_SETTLE,          /* to every member what its `settlement` says */
+    FX_RECALL,          /* id, member, session, key: what became of it? */
+    FX_SEND_COUNTED,    /* member, session, key, version */
+    FX_SEND_DROPPED,    /* member, session, key, reason */
+    FX_SEND_OFFER,      /* member, session, key: that late update can still be counted */
+    FX_PERSIST_OUTCOME, /* id, outcome */
+    FX_PERSIST_PAUSED,  /* id, paused */
+    FX_FINISH,          /* outcome: to every member_hears_finish */
+    FX_SEND_FINISHED,   /* member, session, outcome */
+    FX_TIMER,           /* deadline: the one timer; NO_DEADLINE stops it */
+    FX_EXIT,            /* outcome; status where a local fault is the cause */
 };
 
 struct coordinator_effect {
@@ -147,6 +200,9 @@ struct coordinator_effect {
     uint64_t epoch;
     uint64_t round;
     uint64_t deadline_ns;
+    double rate; /* FX_CLOSE and FX_COMMIT of a round: the server's learning rate */
+    bool undone; /* FX_COMMIT */
+    bool paused; /* FX_PERSIST_PAUSED */
     struct update_key key;
     struct blob_ref blob;
     struct version_ref version;
@@ -175,15 +231,29 @@ struct coordinator {
     bool has_version;
     bool cancelled;
     enum outcome outcome;
+    bool paused;        /* as is durable */
+    bool pause_wanted;  /* as was asked for last */
+    uint64_t paused_id; /* of FX_PERSIST_PAUSED; 0 none */
     uint64_t round;
     uint32_t attempt;
-    uint32_t selected;
-    uint32_t k; /* updates that close the round */
-    uint32_t accepted;
-    uint32_t folding; /* FX_FOLD without completion */
-    uint32_t late;    /* refused as late since the round opened */
+    uint32_t needed;   /* nodes that the round is for: the N of K of N */
+    uint32_t selected; /* nodes that are asked: more than needed by over-selection */
+    uint32_t k;        /* updates of asked nodes that close the round */
+    uint32_t accepted; /* in the set, late ones too */
+    uint32_t accepted_late;
+    uint32_t stand_ins; /* members for which the server's momentum is counted */
+    uint32_t folding;   /* FX_FOLD and FX_FOLD_WAITING without completion */
+    uint32_t late;      /* refused as late since the round opened */
+    bool time_is_up;    /* closes with what is there */
+    bool undone;        /* of the commit under way: an older version is restored */
+    double rate;        /* of the round being closed */
+    double aggregate_norm;
+    bool measured; /* validation_loss is of this round */
+    bool measured_accuracy;
     double validation_loss;
     double validation_accuracy;
+    struct convergence convergence;
+    struct base_ref bases[STALENESS_MAX + 1]; /* of round r at r modulo their number */
 };
 
 /*

@@ -8,6 +8,8 @@
 
 #include "base/check.h"
 
+#include <float.h>
+
 void machine_fail(struct coordinator *c, struct coordinator_effects *effects, enum status status)
 {
     c->phase = COORDINATOR_FAILED;
@@ -21,57 +23,22 @@ static uint64_t after(const struct coordinator *c, uint64_t duration_ns)
     return duration_ns > NO_DEADLINE - 1 - c->now_ns ? NO_DEADLINE - 1 : c->now_ns + duration_ns;
 }
 
-/* The least whole number of n that is the share k of it, at least 1. */
-static uint32_t share_of(double k, uint32_t n)
+void open_round(struct coordinator *c, struct coordinator_effects *effects)
 {
-    uint32_t least = (uint32_t)(k * n);
-    /* 1e-9: a product that is a whole number but for rounding (0.7 * 10) stays that number. */
-    if ((double)least < k * n - 1e-9)
-        least++;
-    return least > 0 ? least : 1;
-}
-
-/* Fewer than min_updates never close a round, also where fewer are asked. */
-static void set_k(struct coordinator *c)
-{
-    c->k = share_of(c->settings.k_threshold, c->selected);
-    if (c->k < c->settings.min_updates)
-        c->k = c->settings.min_updates;
-}
-
-static void clear_round(struct coordinator *c)
-{
-    for (uint32_t i = 0; i < c->roster.count; i++) {
-        struct member *const member = &c->roster.members[c->roster.order[i]];
-        member->accepted = false;
-        member->selected = false;
-        member->held_pending = false;
+    selection_clear(c);
+    if (c->paused || c->pause_wanted) {
+        c->phase = COORDINATOR_PAUSED;
+        c->deadline_ns = NO_DEADLINE;
+        trace_add(c, effects, TRACE_PAUSED, NO_MEMBER, c->round, 0, REASON_UNSPECIFIED);
+        return;
     }
-    c->accepted = 0;
-    c->late = 0;
-    c->attempt = 0;
-}
-
-/* Asks who is connected, and who contributed last time: it may be back in a moment. */
-static void select_members(struct coordinator *c)
-{
-    c->selected = 0;
-    for (uint32_t i = 0; i < c->roster.count; i++) {
-        struct member *const member = &c->roster.members[c->roster.order[i]];
-        member->selected = member->session != 0 || member->contributed;
-        c->selected += member->selected;
-    }
-    set_k(c);
-}
-
-static void open_round(struct coordinator *c, struct coordinator_effects *effects)
-{
-    clear_round(c);
-    select_members(c);
+    selection_draw(c, effects);
+    bases_put(c, c->round, &c->version.id);
     c->phase = COORDINATOR_COLLECTING;
     c->deadline_ns = after(c, c->settings.timeout_ns);
     trace_add(c, effects, TRACE_ROUND_OPENED, NO_MEMBER, c->round, c->selected, REASON_UNSPECIFIED);
     round_announce(c, effects);
+    late_take_waiting(c, effects);
 }
 
 void round_announce(struct coordinator *c, struct coordinator_effects *effects)
@@ -93,7 +60,8 @@ void gather(struct coordinator *c, struct coordinator_effects *effects)
 {
     const uint32_t there = roster_connected(&c->roster);
     const bool late = c->now_ns >= c->deadline_ns;
-    uint32_t least = late ? 1 : c->settings.start_nodes;
+    /* start_nodes is for the first round; a later one goes on with whoever is there. */
+    uint32_t least = late || c->round > 1 ? 1 : c->settings.start_nodes;
     if (least < c->settings.min_updates)
         least = c->settings.min_updates;
     if (least == 0)
@@ -122,10 +90,11 @@ static void end_job(struct coordinator *c, struct coordinator_effects *effects)
     struct coordinator_effect *const effect = effect_add(effects, FX_FINISH);
     effect->outcome = c->outcome;
     effect->version = c->version;
+    effect_add(effects, FX_RELEASE_WAITING); /* their senders are told by the end itself */
 }
 
-static void persist_outcome(struct coordinator *c, struct coordinator_effects *effects,
-                            enum outcome outcome)
+void persist_outcome(struct coordinator *c, struct coordinator_effects *effects,
+                     enum outcome outcome)
 {
     c->phase = COORDINATOR_ENDING;
     c->deadline_ns = NO_DEADLINE;
@@ -166,9 +135,15 @@ void round_close_if_complete(struct coordinator *c, struct coordinator_effects *
     c->phase = COORDINATOR_CLOSING;
     c->deadline_ns = NO_DEADLINE;
     trace_add(c, effects, TRACE_ROUND_CLOSED, NO_MEMBER, c->round, c->accepted, REASON_UNSPECIFIED);
+    late_let_momentum_stand_in(c, effects);
+    c->measured = false;
+    c->measured_accuracy = false;
+    c->rate =
+        schedule_rate(&c->settings.schedule, c->round - 1, (double)c->accepted_late / c->accepted);
     struct coordinator_effect *const effect = effect_add_pending(c, effects, FX_CLOSE);
     effect->round = c->round;
     effect->attempt = c->attempt;
+    effect->rate = c->rate;
     c->pending_id = effect->id;
 }
 
@@ -177,7 +152,7 @@ static void on_round_timeout(struct coordinator *c, struct coordinator_effects *
 {
     const uint32_t least = c->settings.min_updates > 0 ? c->settings.min_updates : 1;
     if (c->accepted >= least) {
-        c->k = least; /* closes now, or when the last fold or the epoch is through */
+        c->time_is_up = true; /* closes now, or when the last fold or the epoch is through */
         c->deadline_ns = NO_DEADLINE;
         round_close_if_complete(c, effects);
         return;
@@ -187,14 +162,7 @@ static void on_round_timeout(struct coordinator *c, struct coordinator_effects *
         persist_outcome(c, effects, OUTCOME_CANCELLED);
         return;
     }
-    for (uint32_t i = 0; i < c->roster.count; i++) {
-        struct member *const member = &c->roster.members[c->roster.order[i]];
-        member->selected = member->session != 0 || member->accepted;
-    }
-    c->selected = 0;
-    for (uint32_t i = 0; i < c->roster.count; i++)
-        c->selected += c->roster.members[c->roster.order[i]].selected;
-    set_k(c);
+    selection_draw(c, effects);
     c->deadline_ns = after(c, c->settings.timeout_ns);
     trace_add(c, effects, TRACE_ROUND_REPEATED, NO_MEMBER, c->round, c->attempt,
               REASON_UNSPECIFIED);
@@ -217,8 +185,10 @@ void on_deadline(struct coordinator *c, struct coordinator_effects *effects)
     case COORDINATOR_BOOT:
     case COORDINATOR_RAISING:
     case COORDINATOR_CREATING:
+    case COORDINATOR_PAUSED:
     case COORDINATOR_CLOSING:
     case COORDINATOR_VALIDATING:
+    case COORDINATOR_RESTORING:
     case COORDINATOR_COMMITTING:
     case COORDINATOR_ENDING:
     case COORDINATOR_FAILED:
@@ -239,26 +209,71 @@ void on_folded(struct coordinator *c, const struct coordinator_event *event,
         round_close_if_complete(c, effects);
 }
 
-static void commit(struct coordinator *c, struct coordinator_effects *effects)
+static void commit(struct coordinator *c, struct coordinator_effects *effects, enum outcome outcome,
+                   bool undone)
 {
     c->phase = COORDINATOR_COMMITTING;
     struct coordinator_effect *const effect = effect_add_pending(c, effects, FX_COMMIT);
     effect->round = c->round;
     effect->attempt = c->attempt;
-    if (c->cancelled)
-        effect->outcome = OUTCOME_CANCELLED;
-    else if (c->round >= c->settings.rounds_max)
-        effect->outcome = OUTCOME_EXHAUSTED;
-    c->outcome = effect->outcome;
+    effect->rate = c->rate;
+    effect->undone = undone;
+    effect->outcome = outcome;
+    c->outcome = outcome;
+    c->undone = undone;
     c->pending_id = effect->id;
+}
+
+/* The job ends with the best version: the last one, or one that is read again. */
+static void diverge(struct coordinator *c, struct coordinator_effects *effects)
+{
+    const uint64_t best = c->convergence.best_round;
+    const bool any = c->convergence.best_loss < (double)INFINITY;
+    if (!any || best + 1 >= c->round) {
+        persist_outcome(c, effects, OUTCOME_DIVERGED);
+        return;
+    }
+    c->phase = COORDINATOR_RESTORING;
+    trace_add(c, effects, TRACE_RESTORING, NO_MEMBER, c->round, best, REASON_UNSPECIFIED);
+    struct coordinator_effect *const effect = effect_add_pending(c, effects, FX_RESTORE);
+    effect->round = best;
+    c->pending_id = effect->id;
+}
+
+/* The figures of the round are there: records them, judges, and goes on accordingly. */
+static void judge(struct coordinator *c, struct coordinator_effects *effects)
+{
+    const struct convergence_figures figures = {
+        .round = c->settings.validates_received ? c->round - 1 : c->round,
+        .aggregate_norm = c->aggregate_norm,
+        .has_norm = true,
+        .loss = c->validation_loss,
+        .has_loss = c->measured,
+        .accuracy = c->validation_accuracy,
+        .has_accuracy = c->measured_accuracy,
+    };
+    const enum convergence_verdict verdict = convergence_record(&c->convergence, &figures);
+    if (verdict == CONVERGENCE_DIVERGED)
+        diverge(c, effects);
+    else if (c->cancelled)
+        commit(c, effects, OUTCOME_CANCELLED, false);
+    else if (verdict == CONVERGENCE_CONVERGED)
+        commit(c, effects, OUTCOME_CONVERGED, false);
+    else if (c->round >= c->settings.rounds_max)
+        commit(c, effects, OUTCOME_EXHAUSTED, false);
+    else
+        commit(c, effects, OUTCOME_NONE, false);
 }
 
 void on_closed(struct coordinator *c, const struct coordinator_event *event,
                struct coordinator_effects *effects)
 {
     CHECK(c->phase == COORDINATOR_CLOSING && event->id == c->pending_id);
+    c->aggregate_norm = event->aggregate_norm;
     if (event->status == STATUS_PEER) { /* the new model is not finite */
-        persist_outcome(c, effects, OUTCOME_DIVERGED);
+        c->measured = true;
+        c->validation_loss = (double)INFINITY;
+        judge(c, effects);
         return;
     }
     if (event->status != STATUS_OK) {
@@ -267,7 +282,7 @@ void on_closed(struct coordinator *c, const struct coordinator_event *event,
     }
     c->candidate = event->version;
     if (!c->settings.validate) {
-        commit(c, effects);
+        judge(c, effects);
         return;
     }
     c->phase = COORDINATOR_VALIDATING;
@@ -282,14 +297,48 @@ void on_validated(struct coordinator *c, const struct coordinator_event *event,
         machine_fail(c, effects, event->status);
         return;
     }
+    c->measured = event->validated.has_loss;
+    c->measured_accuracy = event->validated.has_accuracy;
     c->validation_loss = event->validated.loss;
     c->validation_accuracy = event->validated.accuracy;
     trace_add(c, effects, TRACE_VALIDATED, NO_MEMBER, c->round, 0, REASON_UNSPECIFIED);
-    /* Not a number, or infinite: x - x is then no zero. */
-    if (c->validation_loss - c->validation_loss != 0)
+    judge(c, effects);
+}
+
+void on_restored(struct coordinator *c, const struct coordinator_event *event,
+                 struct coordinator_effects *effects)
+{
+    CHECK(c->phase == COORDINATOR_RESTORING && event->id == c->pending_id);
+    if (event->status == STATUS_NOT_FOUND) { /* retention took it: the last version stays */
         persist_outcome(c, effects, OUTCOME_DIVERGED);
-    else
-        commit(c, effects);
+        return;
+    }
+    if (event->status != STATUS_OK) {
+        machine_fail(c, effects, event->status);
+        return;
+    }
+    c->candidate = event->version;
+    commit(c, effects, OUTCOME_DIVERGED, true);
+}
+
+static void settle_member(const struct coordinator *c, struct member *member)
+{
+    const bool counted = member->accepted && !c->undone;
+    const bool can_still_count = member->waiting || c->settings.late == LATE_NEXT_ROUND;
+    member->contributed = counted;
+    if (counted && member->key.round > member->counted_round)
+        member->counted_round = member->key.round;
+    member->settlement = SETTLE_NOTHING;
+    if (counted) {
+        member->settlement = SETTLE_COUNTED;
+    } else if (member->accepted) {
+        member->settlement = SETTLE_DROPPED;
+        member->settlement_reason = REASON_SUPERSEDED;
+        member->held = member->key;
+    } else if (member->held_pending && !can_still_count) {
+        member->settlement = SETTLE_DROPPED;
+        member->settlement_reason = REASON_ROUND_CLOSED;
+    }
 }
 
 void on_committed(struct coordinator *c, const struct coordinator_event *event,
@@ -317,20 +366,15 @@ void on_committed(struct coordinator *c, const struct coordinator_event *event,
     struct coordinator_effect *const settle = effect_add(effects, FX_SETTLE);
     settle->round = c->round;
     settle->version = c->version;
-    for (uint32_t i = 0; i < c->roster.count; i++) {
-        struct member *const member = &c->roster.members[c->roster.order[i]];
-        member->contributed = member->accepted;
-        member->settlement = member->accepted       ? SETTLE_COUNTED
-                             : member->held_pending ? SETTLE_DROPPED
-                                                    : SETTLE_NOTHING;
-    }
+    for (uint32_t i = 0; i < c->roster.count; i++)
+        settle_member(c, &c->roster.members[c->roster.order[i]]);
     if (c->outcome != OUTCOME_NONE) {
         end_job(c, effects);
         return;
     }
     c->round++;
     if (c->cancelled) { /* while the version was on its way to the disk */
-        clear_round(c);
+        selection_clear(c);
         persist_outcome(c, effects, OUTCOME_CANCELLED);
         return;
     }
@@ -347,6 +391,44 @@ void on_outcome_persisted(struct coordinator *c, const struct coordinator_event 
         end_job(c, effects);
 }
 
+/* One request at a time; the last one counts. */
+static void persist_paused(struct coordinator *c, struct coordinator_effects *effects)
+{
+    if (c->paused_id != 0 || c->paused == c->pause_wanted)
+        return;
+    struct coordinator_effect *const effect = effect_add_pending(c, effects, FX_PERSIST_PAUSED);
+    effect->paused = c->pause_wanted;
+    c->paused_id = effect->id;
+}
+
+void on_pause(struct coordinator *c, bool paused, struct coordinator_effects *effects)
+{
+    if (c->phase == COORDINATOR_BOOT || c->phase == COORDINATOR_ENDING ||
+        c->phase == COORDINATOR_ENDED)
+        return; /* there is nothing to pause */
+    c->pause_wanted = paused;
+    persist_paused(c, effects);
+}
+
+void on_pause_persisted(struct coordinator *c, const struct coordinator_event *event,
+                        struct coordinator_effects *effects)
+{
+    CHECK(c->paused_id != 0 && event->id == c->paused_id);
+    c->paused_id = 0;
+    if (event->status != STATUS_OK) {
+        machine_fail(c, effects, event->status);
+        return;
+    }
+    c->paused = event->paused;
+    persist_paused(c, effects);
+    if (c->phase != COORDINATOR_PAUSED || c->paused || c->pause_wanted)
+        return;
+    trace_add(c, effects, TRACE_RESUMED, NO_MEMBER, c->round, 0, REASON_UNSPECIFIED);
+    c->phase = COORDINATOR_GATHERING;
+    c->deadline_ns = after(c, c->settings.start_timeout_ns);
+    gather(c, effects);
+}
+
 void on_cancel(struct coordinator *c, struct coordinator_effects *effects)
 {
     c->cancelled = true;
@@ -357,10 +439,12 @@ void on_cancel(struct coordinator *c, struct coordinator_effects *effects)
         persist_outcome(c, effects, OUTCOME_CANCELLED);
         return;
     case COORDINATOR_GATHERING:
+    case COORDINATOR_PAUSED:
         persist_outcome(c, effects, OUTCOME_CANCELLED);
         return;
     case COORDINATOR_CLOSING:
     case COORDINATOR_VALIDATING:
+    case COORDINATOR_RESTORING:
     case COORDINATOR_COMMITTING:
     case COORDINATOR_ENDING:
         return; /* the version that is on its way is the last */

@@ -19,9 +19,11 @@ static bool same_update(const struct member *member, const struct update_info *i
 static const struct member *holder(const struct coordinator *c, const struct update_info *info)
 {
     const uint32_t index = roster_find(&c->roster, info->name);
-    if (index == NO_MEMBER || !c->roster.members[index].accepted || info->key.round != c->round)
+    if (index == NO_MEMBER)
         return nullptr;
-    return &c->roster.members[index];
+    const struct member *const member = &c->roster.members[index];
+    const bool holds = member->accepted || member->waiting;
+    return holds && info->key.round == member->key.round ? member : nullptr;
 }
 
 bool coordinator_holds(const struct coordinator *coordinator, const struct update_info *info)
@@ -30,15 +32,44 @@ bool coordinator_holds(const struct coordinator *coordinator, const struct updat
     return member != nullptr && same_update(member, info);
 }
 
-static enum reason screen_round(const struct coordinator *c, const struct update_info *info)
+static enum reason screen_held(const struct member *member, const struct update_info *info)
 {
-    if (info->key.round < c->round)
-        return REASON_ROUND_CLOSED;
-    if (info->key.round > c->round)
-        return REASON_FUTURE_ROUND;
+    if (same_update(member, info))
+        return REASON_UNSPECIFIED;
+    return member->key.attempt == info->key.attempt && member->key.epoch == info->key.epoch
+               ? REASON_EQUIVOCATION
+               : REASON_REPLAY;
+}
+
+/* For the round that is open, or closing. */
+static enum reason screen_fresh(const struct coordinator *c, const struct update_info *info,
+                                const struct member *member)
+{
     if (!digest_equal(&info->base_id, &c->version.id))
         return REASON_UNKNOWN_BASE;
-    return REASON_UNSPECIFIED;
+    if (info->key.epoch == c->epoch && info->key.attempt > c->attempt)
+        return REASON_FUTURE_ROUND;
+    if (info->samples == 0)
+        return REASON_SAMPLES;
+    if (member == nullptr || !(member->selected || member->waiting))
+        return REASON_NOT_SELECTED;
+    const struct member *const held = holder(c, info);
+    if (held != nullptr)
+        return screen_held(held, info);
+    /* The set is full at k, also while its last updates are still being folded in. */
+    if (c->phase == COORDINATOR_COLLECTING && !round_is_full(c))
+        return REASON_UNSPECIFIED;
+    return c->settings.late == LATE_NEXT_ROUND ? REASON_UNSPECIFIED : REASON_ROUND_CLOSED;
+}
+
+static enum reason screen_older(const struct coordinator *c, const struct update_info *info,
+                                const struct member *member)
+{
+    const struct member *const held = holder(c, info);
+    if (held != nullptr)
+        return screen_held(held, info);
+    const enum reason reason = late_screen(c, info, member);
+    return reason == REASON_UNSPECIFIED && info->samples == 0 ? REASON_SAMPLES : reason;
 }
 
 enum reason coordinator_screen(const struct coordinator *coordinator,
@@ -51,25 +82,12 @@ enum reason coordinator_screen(const struct coordinator *coordinator,
         return REASON_DRAINING;
     if (info->key.epoch > c->epoch)
         return REASON_FUTURE_EPOCH;
-    const enum reason reason = screen_round(c, info);
-    if (reason != REASON_UNSPECIFIED)
-        return reason;
-    if (info->key.epoch == c->epoch && info->key.attempt > c->attempt)
+    if (info->key.round > c->round)
         return REASON_FUTURE_ROUND;
-    if (info->samples == 0)
-        return REASON_SAMPLES;
     const uint32_t index = roster_find(&c->roster, info->name);
-    if (index == NO_MEMBER || !c->roster.members[index].selected)
-        return REASON_NOT_SELECTED;
-    const struct member *const member = holder(c, info);
-    if (member != nullptr && !same_update(member, info))
-        return member->key.attempt == info->key.attempt && member->key.epoch == info->key.epoch
-                   ? REASON_EQUIVOCATION
-                   : REASON_REPLAY;
-    /* The set is full at k, also while its last updates are still being folded in. */
-    return member == nullptr && (c->phase != COORDINATOR_COLLECTING || round_is_full(c))
-               ? REASON_ROUND_CLOSED
-               : REASON_UNSPECIFIED;
+    const struct member *const member = index != NO_MEMBER ? &c->roster.members[index] : nullptr;
+    return info->key.round == c->round ? screen_fresh(c, info, member)
+                                       : screen_older(c, info, member);
 }
 
 static void refuse(struct coordinator *c, const struct coordinator_event *event,
@@ -77,8 +95,12 @@ static void refuse(struct coordinator *c, const struct coordinator_event *event,
 {
     const struct update_info *const info = &event->update.info;
     const uint32_t index = roster_find(&c->roster, info->name);
-    if (reason == REASON_ROUND_CLOSED)
+    if (reason == REASON_ROUND_CLOSED || reason == REASON_TOO_STALE)
         c->late++;
+    /* Whatever it worked for, it has come to an end. */
+    if (index != NO_MEMBER && reason_class_of(reason) == REASON_CLASS_FINAL &&
+        info->key.round >= c->roster.members[index].asked_round)
+        c->roster.members[index].busy = false;
     trace_add(c, effects, TRACE_REFUSED, index, info->key.round, 0, reason);
     if (reason == REASON_EQUIVOCATION) {
         struct coordinator_effect *const evidence = effect_add(effects, FX_EVIDENCE);
@@ -101,6 +123,35 @@ static void acknowledge_again(struct coordinator *c, const struct coordinator_ev
     effect_add(effects, FX_RELEASE)->blob = info->blob;
 }
 
+static void remember(struct coordinator *c, struct member *member, const struct update_info *info)
+{
+    member->key = info->key;
+    member->base_id = info->base_id;
+    member->samples = info->samples;
+    member->loss = info->loss;
+    member->report = info->report;
+    member->blob = info->blob;
+    member->weight_samples =
+        (uint32_t)(info->samples < c->settings.samples_max ? info->samples
+                                                           : c->settings.samples_max);
+}
+
+void update_accept(struct coordinator *c, uint32_t index, uint64_t staleness)
+{
+    struct member *const member = &c->roster.members[index];
+    member->staleness_weight =
+        staleness_weight(c->settings.staleness, staleness, c->settings.staleness_exponent,
+                         c->settings.staleness_hinge);
+    if (staleness > 0) { /* it is not among the N of this round */
+        selection_remove(c, member);
+        member->late = true;
+        member->busy = false;
+        c->accepted_late++;
+    }
+    member->accepted = true;
+    c->accepted++;
+}
+
 void on_update(struct coordinator *c, const struct coordinator_event *event,
                struct coordinator_effects *effects)
 {
@@ -114,26 +165,34 @@ void on_update(struct coordinator *c, const struct coordinator_event *event,
         acknowledge_again(c, event, effects);
         return;
     }
-    CHECK(c->phase == COORDINATOR_COLLECTING);
     const uint32_t index = roster_find(&c->roster, info->name);
     struct member *const member = &c->roster.members[index];
-    member->accepted = true;
-    member->key = info->key;
-    member->base_id = info->base_id;
-    member->samples = info->samples;
-    member->loss = info->loss;
-    member->weight_samples =
-        (uint32_t)(info->samples < c->settings.samples_max ? info->samples
-                                                           : c->settings.samples_max);
-    c->accepted++;
-    c->folding++;
-    trace_add(c, effects, TRACE_ACCEPTED, index, c->round, 0, REASON_UNSPECIFIED);
+    remember(c, member, info);
     struct coordinator_effect *const receipt = effect_add(effects, FX_RECEIPT_ACCEPTED);
     receipt->ticket = event->update.ticket;
     receipt->member = index;
+    if (c->phase != COORDINATOR_COLLECTING || round_is_full(c)) {
+        member->waiting = true;
+        member->busy = false;
+        return;
+    }
+    const uint64_t staleness = c->round - info->key.round;
+    update_accept(c, index, staleness);
+    c->folding++;
+    trace_add(c, effects, staleness > 0 ? TRACE_ACCEPTED_LATE : TRACE_ACCEPTED, index,
+              info->key.round, staleness > 0 ? c->round : 0, REASON_UNSPECIFIED);
     struct coordinator_effect *const fold = effect_add_pending(c, effects, FX_FOLD);
     fold->member = index;
     fold->blob = info->blob;
+}
+
+static void send_offer(const struct coordinator *c, uint32_t index, const struct update_key *key,
+                       struct coordinator_effects *effects)
+{
+    struct coordinator_effect *const offer = effect_add(effects, FX_SEND_OFFER);
+    offer->member = index;
+    offer->session = c->roster.members[index].session;
+    offer->key = *key;
 }
 
 /* Answers for an update that the node still keeps from before this connection. */
@@ -153,6 +212,10 @@ static void settle_held(struct coordinator *c, uint32_t index, const struct upda
     if (held->round == c->round && !ended) {
         member->held = *held;
         member->held_pending = true;
+        /* The set is fixed, but the next one is not. */
+        if (c->settings.late == LATE_NEXT_ROUND && member->selected && !member->accepted &&
+            !member->waiting && (c->phase != COORDINATOR_COLLECTING || round_is_full(c)))
+            send_offer(c, index, held, effects);
         return;
     }
     member->recalling = true;
@@ -204,6 +267,7 @@ void on_join(struct coordinator *c, const struct coordinator_event *event,
     member->session = event->join.session;
     member->recalling = false;
     member->held_pending = false;
+    member->busy = false;
     trace_add(c, effects, TRACE_JOINED, index, 0, 0, REASON_UNSPECIFIED);
     struct coordinator_effect *const welcome = effect_add(effects, FX_WELCOME);
     welcome->member = index;
@@ -246,6 +310,17 @@ void on_recalled(struct coordinator *c, const struct coordinator_event *event,
     if (!member->used || member->session != event->recalled.session)
         return; /* gone again; it asks when it comes back */
     member->recalling = false;
+    const bool taken =
+        (member->accepted || member->waiting) && member->key.round == event->recalled.key.round;
+    if (event->status == STATUS_NOT_FOUND && taken)
+        return; /* it came again meanwhile; the commit that counts it answers */
+    if (event->status == STATUS_NOT_FOUND && late_can_count(c, member, &event->recalled.key)) {
+        selection_remove(c, member);
+        member->busy = true;
+        send_offer(c, index, &event->recalled.key, effects);
+        round_close_if_complete(c, effects);
+        return;
+    }
     struct coordinator_effect *const answer =
         effect_add(effects, event->recalled.counted ? FX_SEND_COUNTED : FX_SEND_DROPPED);
     answer->member = index;

@@ -17,6 +17,7 @@ enum {
     MEMBER_NAME_MAX = 256, /* bytes of a SPIFFE id with its zero */
     EFFECTS_MAX = 16,      /* of one step */
     TRACES_MAX = 16,       /* of one step; more are counted, not kept */
+    STALENESS_MAX = 64,    /* rounds an update may be late, at most */
 };
 
 #define NO_DEADLINE UINT64_MAX
@@ -39,6 +40,12 @@ struct version_ref {
     struct digest model_digest;
     struct digest blob_digest;
     uint64_t blob_bytes;
+};
+
+/* What the nodes of a round start from. */
+struct base_ref {
+    uint64_t round;
+    struct digest id; /* of the version before it */
 };
 
 /* Names one update of one node; epoch and attempt as signed. */
@@ -66,6 +73,12 @@ enum outcome {
     X(MODEL_CREATED, "version {a} is the first model")                                             \
     X(ROUND_OPENED, "round {a} opens, {b} nodes are asked")                                        \
     X(ROUND_REPEATED, "round {a} is repeated, attempt {b}")                                        \
+    X(BUSY, "{m} still works for round {a} and is not asked for round {b}")                        \
+    X(ACCEPTED_LATE, "{m}'s update for round {a} is accepted late, for round {b}")                 \
+    X(STANDS_IN, "the server's momentum stands in for {b} nodes that are late in round {a}")       \
+    X(PAUSED, "the job is paused before round {a}")                                                \
+    X(RESUMED, "the job goes on with round {a}")                                                   \
+    X(RESTORING, "round {a} is undone: the version of round {b} is restored")                      \
     X(ACCEPTED, "{m}'s update for round {a} is accepted")                                          \
     X(DUPLICATE, "{m}'s update for round {a} came again and is acknowledged again")                \
     X(REFUSED, "{m}'s update for round {a} is refused: {r}")                                       \

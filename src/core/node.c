@@ -75,13 +75,13 @@ static void push(struct node *node, struct node_effects *effects)
 /* Does what the newest beacon wants and is not under way. */
 static void work_on(struct node *node, struct node_effects *effects)
 {
-    if (!node->has_beacon || node->stopped)
+    if (node->stopped)
         return;
-    if (kept_is_for(node, &node->beacon)) {
-        if (node->kept.state == UPDATE_HELD)
-            push(node, effects);
+    const bool is_for_beacon = node->has_beacon && kept_is_for(node, &node->beacon);
+    if (node->kept.state == UPDATE_HELD && (is_for_beacon || node->asked_for_kept))
+        push(node, effects);
+    if (is_for_beacon || !node->has_beacon)
         return;
-    }
     if (node->work != WORK_NONE) {
         const bool wanted =
             same_base(&node->beacon, node->working.round, &node->working.version.id);
@@ -136,6 +136,7 @@ static void on_connected(struct node *node)
     if (node->kept.state == UPDATE_ACCEPTED || node->kept.state == UPDATE_REFUSED)
         node->kept.state = UPDATE_HELD;
     node->has_beacon = false; /* it comes anew where the round is still open */
+    node->asked_for_kept = false;
 }
 
 static void on_lost(struct node *node, struct node_effects *effects)
@@ -149,8 +150,13 @@ static void on_lost(struct node *node, struct node_effects *effects)
 
 static void believe(struct node *node, const struct beacon *beacon, struct node_effects *effects)
 {
+    const bool again = node->has_beacon && beacon->epoch == node->beacon.epoch &&
+                       beacon->attempt == node->beacon.attempt;
     node->beacon = *beacon;
     node->has_beacon = true;
+    /* Asked anew for what was turned away: the round is open again. */
+    if (node->kept.state == UPDATE_REFUSED && kept_is_for(node, beacon) && !again)
+        node->kept.state = UPDATE_HELD;
     work_on(node, effects);
 }
 
@@ -274,6 +280,7 @@ static void on_held(struct node *node, const struct node_event *event, struct no
         fail(node, effects, event->status);
         return;
     }
+    node->asked_for_kept = false;
     node->kept = (struct kept_update){
         .state = UPDATE_HELD, .key = event->key, .base_id = node->working.version.id};
     trace(node, effects, TRACE_HELD, event->key.round, 0, REASON_UNSPECIFIED);
@@ -331,6 +338,20 @@ static void on_settled(struct node *node, const struct node_event *event,
          counted ? REASON_UNSPECIFIED : event->settled.reason);
     effects->items[effects->count - 1].version_number = event->settled.version_number;
     node->kept.state = UPDATE_SETTLED;
+}
+
+/* The round of the kept update is closed, but it can still be counted. */
+static void on_offer(struct node *node, const struct node_event *event,
+                     struct node_effects *effects)
+{
+    const struct update_key *const key = &event->settled.key;
+    if (!node_awaits_settlement(node) || key->round != node->kept.key.round ||
+        !digest_equal(&key->payload_digest, &node->kept.key.payload_digest))
+        return;
+    if (node->kept.state == UPDATE_REFUSED)
+        node->kept.state = UPDATE_HELD;
+    node->asked_for_kept = true;
+    work_on(node, effects);
 }
 
 static void on_finished(struct node *node, const struct node_event *event,
@@ -391,6 +412,9 @@ static void dispatch(struct node *node, const struct node_event *event,
     case NODE_EV_COUNTED:
     case NODE_EV_DROPPED:
         on_settled(node, event, effects);
+        break;
+    case NODE_EV_OFFER:
+        on_offer(node, event, effects);
         break;
     case NODE_EV_FINISHED:
         on_finished(node, event, effects);

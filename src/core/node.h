@@ -53,6 +53,7 @@ enum node_event_kind {
     NODE_EV_RECEIPT,         /* completes PUSH */
     NODE_EV_COUNTED,
     NODE_EV_DROPPED,
+    NODE_EV_OFFER, /* the kept update is wanted, though its round is closed */
     NODE_EV_FINISHED,
     NODE_EV_TIMER,
     NODE_EV_STOP,
@@ -79,7 +80,7 @@ struct node_event {
             struct update_key key;
             uint64_t version_number; /* COUNTED */
             enum reason reason;      /* DROPPED */
-        } settled;
+        } settled;                   /* OFFER: the key only */
         enum outcome outcome;
     };
 };
@@ -139,9 +140,10 @@ struct node {
     bool connected;
     bool connecting;
     bool stopped;
-    bool has_beacon;  /* the newest one believed */
-    bool aborted;     /* what is under way is for an older round */
-    bool failed_work; /* the work failed: tried again at the deadline */
+    bool has_beacon;     /* the newest one believed */
+    bool aborted;        /* what is under way is for an older round */
+    bool asked_for_kept; /* the kept update is wanted without a beacon of its round */
+    bool failed_work;    /* the work failed: tried again at the deadline */
     struct beacon beacon;
     struct beacon waiting; /* while raise_id: the newest, its epoch not durable yet */
     struct beacon working; /* the one that the work is for */

@@ -58,7 +58,7 @@ static bool forget_one(struct roster *roster)
 {
     for (uint32_t at = 0; at < roster->count; at++) {
         const struct member *const member = &roster->members[roster->order[at]];
-        if (member->session == 0 && !member->selected) {
+        if (member->session == 0 && !member->selected && !member->accepted && !member->waiting) {
             remove_at(roster, at);
             return true;
         }

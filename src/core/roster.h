@@ -12,7 +12,15 @@
 enum settlement {
     SETTLE_NOTHING,
     SETTLE_COUNTED, /* member.key is in the version */
-    SETTLE_DROPPED, /* member.held is not: it came too late */
+    SETTLE_DROPPED, /* member.held is not: it came too late, or its round was undone */
+};
+
+/* What a node measured on its held-out samples: the model it received. */
+struct update_report {
+    double loss;
+    double accuracy;
+    uint64_t samples; /* 0: it reports nothing */
+    bool has_accuracy;
 };
 
 struct member {
@@ -24,14 +32,25 @@ struct member {
     bool contributed;  /* its update is in the version committed last */
     bool recalling;    /* what became of its last update is being looked up: no beacon before */
     bool held_pending; /* joined while the round was closing, holding an update for it */
+    bool busy;         /* works for an older round still, whose update will be taken: not asked */
+    bool late;         /* its accepted update is for an older round */
+    bool waiting;      /* its late update is held until the next round opens */
+    bool folding;      /* its late update, which waited, is in the FX_FOLD_WAITING under way */
+    bool stands_in;    /* late when the round closed: the server's momentum is counted for it */
     enum settlement settlement;
+    enum reason settlement_reason; /* of SETTLE_DROPPED */
     struct update_key held;
-    /* Of the accepted update. */
+    uint64_t asked_round;   /* the last one it was asked for; 0: none */
+    uint64_t counted_round; /* the last one it had an update counted that was made for; 0: none */
+    /* Of the update accepted last, or that waits. */
     struct update_key key;
     struct digest base_id;
     uint64_t samples;
     double loss;
     uint32_t weight_samples; /* min(samples, samples_max) */
+    double staleness_weight; /* (0, 1]; 1: fresh */
+    struct update_report report;
+    struct blob_ref blob; /* while it waits */
 };
 
 /* Whether the beacon of the open round goes to this member now. */

@@ -187,6 +187,22 @@ static inline bool config_validates_by_nodes(const struct config *config)
            config->validation.source == CONFIG_VALIDATION_BOTH;
 }
 
+/* The settings of convergence, as learn/ wants them. */
+static inline struct convergence_settings config_convergence(const struct config *config)
+{
+    return (struct convergence_settings){
+        .window_size = (uint32_t)config->convergence.window_size,
+        .patience = (uint32_t)config->convergence.patience,
+        .divergence_patience = (uint32_t)config->convergence.divergence_patience,
+        .min_rounds = config->convergence.min_rounds,
+        .max_rounds = config->convergence.max_rounds,
+        .threshold = config->convergence.threshold,
+        .divergence_threshold = config->convergence.divergence_threshold,
+        .gradient_threshold = config->convergence.gradient_threshold,
+        .criteria = config->convergence.criteria,
+    };
+}
+
 /* "none", "central", ...: as in a configuration; static. */
 const char *config_validation_source_name(enum config_validation_source source);
 

@@ -7,10 +7,9 @@
 #include "base/check.h"
 #include "wire/record.h"
 
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { RULE_PARAMETERS = 2 };
 
 struct commit_job {
     struct job job;
@@ -24,7 +23,12 @@ struct commit_job {
     char outcome[STORE_OUTCOME_MAX];
     struct bytes metrics;
     uint64_t open_round;
-    uint32_t count; /* accepted */
+    uint32_t count; /* counted */
+    uint32_t dropped_count;
+    struct store_dropped *dropped;
+    struct model_file *state; /* of the optimiser; null: it has none */
+    char state_name[STORE_NAME_MAX];
+    struct bytes learn_state;
     struct record_accepted *accepted;
     struct store_counted *counted;
     struct bytes *envelopes; /* copies, by accepted */
@@ -43,6 +47,8 @@ static void commit_free(struct commit_job *work)
             bytes_deinit(&work->chains[i]);
     }
     bytes_deinit(&work->metrics);
+    bytes_deinit(&work->learn_state);
+    free(work->dropped);
     free(work->accepted);
     free(work->counted);
     free(work->envelopes);
@@ -78,6 +84,36 @@ static void add_accepted(struct commit_job *work, uint32_t index)
                                                .payload_digest = member->key.payload_digest};
 }
 
+static void add_dropped(struct commit_job *work, const struct member *member)
+{
+    work->dropped[work->dropped_count++] =
+        (struct store_dropped){.node = work->members[work->member_count - 1].name,
+                               .round = member->key.round,
+                               .payload_digest = member->key.payload_digest,
+                               .reason = reason_name(REASON_SUPERSEDED)};
+}
+
+/* What the store is to know of a member when it is started again. */
+static void add_member(struct commit_job *work, uint32_t index)
+{
+    const struct member *const member = &work->host->machine.roster.members[index];
+    const bool round = work->effect.kind == FX_COMMIT && work->effect.round > 0;
+    const bool counted = round && member->accepted && !work->effect.undone;
+    struct store_member *const row = &work->members[work->member_count++];
+    memcpy(row->name, member->name, sizeof(row->name));
+    row->active = member->accepted || member->session != 0 || (!round && member->contributed);
+    row->key_id = work->host->accepted[index].key_id;
+    row->asked_round = member->asked_round;
+    row->samples = member->samples;
+    row->counted_round = counted && member->key.round > member->counted_round
+                             ? member->key.round
+                             : member->counted_round;
+    if (counted)
+        add_accepted(work, index);
+    else if (round && member->accepted)
+        add_dropped(work, member);
+}
+
 /* Members in the order of their names, which is that of the record. */
 static enum status gather(struct commit_job *work)
 {
@@ -89,32 +125,66 @@ static enum status gather(struct commit_job *work)
     work->chains = calloc(capacity, sizeof(*work->chains));
     work->indices = calloc(capacity, sizeof(*work->indices));
     work->members = calloc(capacity, sizeof(*work->members));
-    if (!work->accepted || !work->counted || !work->envelopes || !work->chains || !work->indices ||
-        !work->members)
+    work->dropped = calloc(capacity, sizeof(*work->dropped));
+    if (!work->dropped || !work->accepted || !work->counted || !work->envelopes || !work->chains ||
+        !work->indices || !work->members)
         return STATUS_NO_MEMORY;
-    const bool round = work->effect.kind == FX_COMMIT && work->effect.round > 0;
-    for (uint32_t i = 0; i < roster->count; i++) {
-        const struct member *const member = &roster->members[roster->order[i]];
-        struct store_member *const row = &work->members[work->member_count++];
-        memcpy(row->name, member->name, sizeof(row->name));
-        row->active = member->accepted || (!round && member->contributed);
-        row->key_id = work->host->accepted[roster->order[i]].key_id;
-        if (round && member->accepted)
-            add_accepted(work, roster->order[i]);
-    }
+    for (uint32_t i = 0; i < roster->count; i++)
+        add_member(work, roster->order[i]);
     return STATUS_OK;
 }
 
-static void fill_rule(struct record_head *head, const struct config *config)
+__attribute__((format(printf, 3, 4))) static void
+add_parameter(struct record_head *head, const char *name, const char *format, ...)
 {
+    CHECK(head->parameter_count < RECORD_PARAMETER_COUNT_MAX);
+    struct record_parameter *const parameter = &head->parameters[head->parameter_count++];
+    va_list arguments;
+    va_start(arguments, format);
+    snprintf(parameter->name, sizeof(parameter->name), "%s", name);
+    vsnprintf(parameter->value, sizeof(parameter->value), format, arguments);
+    va_end(arguments);
+}
+
+/* All that the result depends on besides the set and the state. Names rise by their bytes. */
+static void fill_rule(struct record_head *head, const struct coordinator_host *host,
+                      const struct coordinator_effect *effect)
+{
+    static const char *const kinds[] = {"sgd", "momentum", "adam", "yogi", "adagrad"};
+    const struct config *const config = host->config;
     snprintf(head->rule, sizeof(head->rule), "mean");
-    head->parameter_count = RULE_PARAMETERS;
-    snprintf(head->parameters[0].name, sizeof(head->parameters[0].name), "samples_max");
-    snprintf(head->parameters[0].value, sizeof(head->parameters[0].value), "%llu",
-             (unsigned long long)config->limits.samples_max);
-    snprintf(head->parameters[1].name, sizeof(head->parameters[1].name), "update_norm_max");
-    snprintf(head->parameters[1].value, sizeof(head->parameters[1].value), "%a",
-             config->limits.update_norm_max);
+    if (effect->round > 0 && !effect->undone) {
+        add_parameter(head, "optimiser", "%s", kinds[host->optimiser.kind]);
+        if (host->optimiser.kind != OPTIMISER_SGD && host->optimiser.kind != OPTIMISER_MOMENTUM) {
+            add_parameter(head, "optimiser_beta2", "%a", host->optimiser.beta2);
+            add_parameter(head, "optimiser_epsilon", "%a", host->optimiser.epsilon);
+        }
+        if (host->state_layout != nullptr)
+            add_parameter(head, "optimiser_momentum", "%a", host->optimiser.momentum);
+    }
+    add_parameter(head, "samples_max", "%llu", (unsigned long long)config->limits.samples_max);
+    if (host->machine.stand_ins > 0)
+        add_parameter(head, "stand_in_weight", "%llu", (unsigned long long)host->stand_in_weight);
+    add_parameter(head, "update_norm_max", "%a", config->limits.update_norm_max);
+}
+
+static void fill_validation(struct record_head *head, const struct coordinator_host *host)
+{
+    static const enum validation_source sources[] = {
+        [CONFIG_VALIDATION_NONE] = VALIDATION_NONE,
+        [CONFIG_VALIDATION_CENTRAL] = VALIDATION_CENTRAL,
+        [CONFIG_VALIDATION_NODES] = VALIDATION_NODES,
+        [CONFIG_VALIDATION_BOTH] = VALIDATION_BOTH,
+    };
+    const struct coordinator *const machine = &host->machine;
+    if (!machine->measured)
+        return;
+    head->validation_source = sources[host->config->validation.source];
+    head->validation_loss = machine->validation_loss;
+    head->validation_accuracy = machine->measured_accuracy ? machine->validation_accuracy : 0;
+    head->validation_samples = config_validates_centrally(host->config)
+                                   ? host->validation.samples
+                                   : host->node_figures.samples;
 }
 
 static void fill_head(struct commit_job *work)
@@ -132,20 +202,21 @@ static void fill_head(struct commit_job *work)
     head->parent_id = machine->version.id;
     /* An outcome without a round describes the model of the round before. */
     head->round = round ? work->effect.round : machine->round > 0 ? machine->round - 1 : 0;
-    fill_rule(head, host->config);
-    head->learning_rate = host->config->optimiser.learning_rate;
+    fill_rule(head, host, &work->effect);
+    head->learning_rate = work->effect.rate;
     head->round_seed = host->round_seed;
-    if (round && host->machine.settings.validate) {
-        head->validation_source = VALIDATION_CENTRAL;
-        head->validation_loss = machine->validation_loss;
-        head->validation_accuracy = machine->validation_accuracy;
-        head->validation_samples = host->validation.samples;
-    }
+    if (work->effect.undone)
+        snprintf(head->validation_choice, sizeof(head->validation_choice), "round %llu",
+                 (unsigned long long)machine->convergence.best_round);
+    else if (round)
+        fill_validation(head, host);
+    if (work->state != nullptr)
+        head->rule_state_digest = work->state->model_digest;
     head->model_digest = work->file->model_digest;
     head->model_blob_digest = work->file->blob_digest;
     head->model_blob_length = work->file->size;
     head->layout_digest = host->layout->digest;
-    head->aggregate_norm = round ? host->aggregate_norm : 0;
+    head->aggregate_norm = round && !work->effect.undone ? host->aggregate_norm : 0;
     head->committed_unix_ms = clock_unix_ms();
     head->outcome = (enum wire_outcome)work->effect.outcome;
     head->accepted_count = work->count;
@@ -173,10 +244,15 @@ static void fill_version(struct commit_job *work)
                                            .parent = head->parent_id,
                                            .model_digest = head->model_digest,
                                            .blob_digest = head->model_blob_digest,
-                                           .created_ms = (int64_t)head->committed_unix_ms};
+                                           .created_ms = (int64_t)head->committed_unix_ms,
+                                           .best = work->effect.undone ||
+                                                   work->host->machine.convergence.best_is_last};
     digest_to_hex(&head->model_digest, hex);
     snprintf(work->version.model_file, sizeof(work->version.model_file), "%06llu-%.16s.safetensors",
              (unsigned long long)head->number, hex);
+    if (work->state != nullptr)
+        snprintf(work->state_name, sizeof(work->state_name), "%06llu-%.16s.state.safetensors",
+                 (unsigned long long)head->number, hex);
     snprintf(work->outcome, sizeof(work->outcome), "%s", outcome_name(work->effect.outcome));
     work->open_round = head->round + 1;
 }
@@ -186,6 +262,10 @@ static enum status store_all(struct commit_job *work, struct slice record)
     struct store *const store = work->host->store;
     const struct slice model = {work->file->bytes, work->file->size};
     enum status status = store_put_model(store, work->version.model_file, &model, 1, &work->error);
+    if (status == STATUS_OK && work->state != nullptr) {
+        const struct slice state = {work->state->bytes, work->state->size};
+        status = store_put_model(store, work->state_name, &state, 1, &work->error);
+    }
     for (uint32_t i = 0; i < work->count && status == STATUS_OK; i++) {
         if (work->chains[i].size == 0)
             continue;
@@ -203,6 +283,10 @@ static enum status store_all(struct commit_job *work, struct slice record)
         .record = record,
         .counted = work->counted,
         .counted_count = work->count,
+        .dropped = work->dropped,
+        .dropped_count = work->dropped_count,
+        .learn_state = bytes_slice(&work->learn_state),
+        .state_file = work->state != nullptr ? work->state_name : nullptr,
         .members = work->members,
         .member_count = work->member_count,
         .open_round = work->open_round,
@@ -264,6 +348,7 @@ static void on_committed(struct job *job)
                                              .blob_bytes = work->head.model_blob_length};
     }
     model_file_unref(work->file);
+    model_file_unref(work->state);
     commit_free(work);
     versions_committed(host, &effect, &event);
 }
@@ -279,8 +364,13 @@ void commit_begin(struct coordinator_host *host, const struct coordinator_effect
     work->event = (struct coordinator_event){.kind = commit ? EV_COMMITTED : EV_OUTCOME_PERSISTED,
                                              .id = effect->id};
     work->file = model_file_ref(commit ? host->candidate : host->model);
+    struct model_file *const state = commit ? host->optimiser_candidate : host->optimiser_state;
+    work->state = state != nullptr ? model_file_ref(state) : nullptr;
     bytes_init(&work->metrics, STORE_METRICS_BYTES_MAX);
-    enum status status = gather(work);
+    bytes_init(&work->learn_state, STORE_LEARN_STATE_BYTES_MAX);
+    enum status status = convergence_encode(&host->machine.convergence, &work->learn_state);
+    if (status == STATUS_OK)
+        status = gather(work);
     if (status == STATUS_OK && commit && effect->round > 0)
         status = run_folder_metrics_begin(host, &work->metrics);
     CHECK(status == STATUS_OK); /* out of memory: the next start goes on from the last commit */

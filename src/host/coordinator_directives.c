@@ -127,6 +127,13 @@ static void send_dropped(struct coordinator_host *host, uint64_t session,
     tell(host, session, &directive);
 }
 
+static void send_offer(struct coordinator_host *host, uint64_t session,
+                       const struct update_key *key)
+{
+    const struct directive directive = {.kind = DIRECTIVE_OFFER, .offer = make_ref(key)};
+    tell(host, session, &directive);
+}
+
 static void settle(struct coordinator_host *host, const struct coordinator_effect *effect)
 {
     const struct roster *const roster = &host->machine.roster;
@@ -135,7 +142,7 @@ static void settle(struct coordinator_host *host, const struct coordinator_effec
         if (member->settlement == SETTLE_COUNTED)
             send_counted(host, member->session, &member->key, &effect->version);
         else if (member->settlement == SETTLE_DROPPED)
-            send_dropped(host, member->session, &member->held, REASON_ROUND_CLOSED);
+            send_dropped(host, member->session, &member->held, member->settlement_reason);
     }
 }
 
@@ -181,6 +188,8 @@ void directives_carry(struct coordinator_host *host, const struct coordinator_ef
         send_counted(host, effect->session, &effect->key, &effect->version);
     else if (effect->kind == FX_SEND_DROPPED)
         send_dropped(host, effect->session, &effect->key, effect->reason);
+    else if (effect->kind == FX_SEND_OFFER)
+        send_offer(host, effect->session, &effect->key);
     else if (effect->kind == FX_SEND_FINISHED)
         send_finished(host, effect->member, effect->outcome, &effect->version);
     else if (effect->kind == FX_FINISH)

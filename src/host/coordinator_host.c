@@ -187,7 +187,9 @@ static void carry(struct coordinator_host *host, const struct coordinator_effect
     case FX_VALIDATE:
     case FX_COMMIT:
     case FX_PERSIST_OUTCOME:
+    case FX_PERSIST_PAUSED:
     case FX_RECALL:
+    case FX_RESTORE:
         versions_carry(host, effect);
         break;
     case FX_FINISH:
@@ -202,6 +204,7 @@ static void carry(struct coordinator_host *host, const struct coordinator_effect
     case FX_SETTLE:
     case FX_SEND_COUNTED:
     case FX_SEND_DROPPED:
+    case FX_SEND_OFFER:
     case FX_SEND_FINISHED:
         directives_carry(host, effect);
         break;
@@ -215,8 +218,14 @@ static void carry(struct coordinator_host *host, const struct coordinator_effect
     case FX_FOLD:
         updates_fold(host, effect);
         break;
+    case FX_FOLD_WAITING:
+        updates_fold_waiting(host, effect);
+        break;
     case FX_RELEASE:
         updates_release(host, effect->blob.id);
+        break;
+    case FX_RELEASE_WAITING:
+        updates_release_waiting(host);
         break;
     case FX_TIMER:
         set_timer(host, effect->deadline_ns);
@@ -324,6 +333,8 @@ static enum status open_work(struct coordinator_host *host, struct error *err)
                                     grid_from_norm_max(config->limits.update_norm_max),
                                     &host->accumulator);
     if (status == STATUS_OK)
+        status = optimiser_open(host, err);
+    if (status == STATUS_OK)
         status = worker_create(&host->loop, 1, &host->disk);
     if (status == STATUS_OK)
         status = worker_create(&host->loop, 1, &host->math);
@@ -336,6 +347,46 @@ static enum status open_work(struct coordinator_host *host, struct error *err)
                                                  .models_keep =
                                                      (uint32_t)config->limits.models_keep};
     return store_sqlite_open(&options, &host->store, err);
+}
+
+static struct coordinator_settings machine_settings(const struct config *config)
+{
+    static const enum late_policy policies[] = {[CONFIG_LATE_DISCARD] = LATE_DISCARD,
+                                                [CONFIG_LATE_NEXT_ROUND] = LATE_NEXT_ROUND,
+                                                [CONFIG_LATE_MOMENTUM] = LATE_MOMENTUM};
+    struct coordinator_settings settings = {
+        .k_threshold = config->aggregation.k_threshold,
+        .share = config->aggregation.share,
+        .over_selection = config->aggregation.over_selection,
+        .cooldown_rounds = (uint32_t)config->aggregation.cooldown_rounds,
+        .seed = config->job.seed,
+        .late = policies[config->aggregation.late_updates],
+        .max_staleness = (uint32_t)config->aggregation.max_staleness,
+        .staleness = config->aggregation.staleness,
+        .staleness_exponent = config->aggregation.staleness_exponent,
+        .staleness_hinge = config->aggregation.staleness_hinge,
+        .schedule = {.kind = config->schedule.kind,
+                     .rate = config->optimiser.learning_rate,
+                     .factor = config->schedule.step_factor,
+                     .every = config->schedule.step_rounds,
+                     .tau = config->schedule.tau,
+                     .rounds = config->schedule.cosine_rounds,
+                     .floor = config->schedule.cosine_floor},
+        .timeout_ns = (uint64_t)(config->aggregation.timeout_s * 1e9),
+        .start_timeout_ns = (uint64_t)(config->aggregation.start_timeout_s * 1e9),
+        .linger_ns = LINGER_S * second_ns,
+        .min_updates = (uint32_t)config->aggregation.min_updates,
+        .start_nodes = (uint32_t)config->aggregation.start_nodes,
+        .rounds_max = config->convergence.max_rounds,
+        .samples_max = config->limits.samples_max,
+        .repeats_max = (uint32_t)config->limits.rounds_repeat_max,
+        .validate = config->validation.source != CONFIG_VALIDATION_NONE,
+        .validates_received = config->validation.source == CONFIG_VALIDATION_NODES,
+    };
+    if (settings.schedule.rounds == 0)
+        settings.schedule.rounds = config->convergence.max_rounds;
+    settings.convergence = config_convergence(config);
+    return settings;
 }
 
 static enum status open_machine(struct coordinator_host *host, struct error *err)
@@ -355,18 +406,7 @@ static enum status open_machine(struct coordinator_host *host, struct error *err
         bytes_init(&host->accepted[i].envelope, ENVELOPE_BYTES_MAX);
     if (RAND_bytes(host->instance_id, INSTANCE_ID_BYTES) != 1)
         return error_set(err, STATUS_IO, "no random bytes are to be had");
-    const struct coordinator_settings settings = {
-        .k_threshold = config->aggregation.k_threshold,
-        .timeout_ns = (uint64_t)(config->aggregation.timeout_s * 1e9),
-        .start_timeout_ns = (uint64_t)(config->aggregation.start_timeout_s * 1e9),
-        .linger_ns = LINGER_S * second_ns,
-        .min_updates = (uint32_t)config->aggregation.min_updates,
-        .start_nodes = (uint32_t)config->aggregation.start_nodes,
-        .rounds_max = config->convergence.max_rounds,
-        .samples_max = config->limits.samples_max,
-        .repeats_max = (uint32_t)config->limits.rounds_repeat_max,
-        .validate = host->validation.samples > 0,
-    };
+    const struct coordinator_settings settings = machine_settings(config);
     coordinator_init(&host->machine, &settings, host->members, host->order, capacity);
     return STATUS_OK;
 }
@@ -417,6 +457,7 @@ static void close_all(struct coordinator_host *host)
     store_close(host->store);
     updates_deinit(host);
     versions_deinit(host);
+    optimiser_deinit(host);
     model_file_unref(host->model);
     model_file_unref(host->candidate);
     accumulator_destroy(host->accumulator);

@@ -54,6 +54,27 @@ struct accepted_update {
     bool told_end;
 };
 
+/* What the nodes of a round say of the model they received: trimmed means. */
+struct node_figures {
+    uint32_t nodes; /* that reported a loss; 0: there are no figures */
+    uint64_t samples;
+    double loss;
+    double accuracy;
+    bool has_accuracy;
+};
+
+struct close_task {
+    double rate;
+    uint64_t steps; /* the optimiser has made before */
+    uint64_t stand_in_weight;
+};
+
+struct closed_round {
+    struct model_file *model;
+    struct model_file *state; /* null where the optimiser has none */
+    double norm;              /* L2, of the aggregate; set also where the rest is not */
+};
+
 /* When the parts of the round under way began, CLOCK_BOOTTIME: one part's end is the next's. */
 struct round_marks {
     uint64_t announce_ns;
@@ -99,7 +120,13 @@ struct coordinator_host {
     struct dataset validation;
     struct model_file *model;     /* of the version committed last */
     struct model_file *candidate; /* closed, not committed */
-    struct model_file *served;    /* all that are or may still be pulled, newest first */
+    struct server_optimiser optimiser;
+    struct layout *state_layout;            /* of its state; null where it has none */
+    struct model_file *optimiser_state;     /* of the version committed last; null: none yet */
+    struct model_file *optimiser_candidate; /* of candidate */
+    uint64_t stand_in_weight;               /* of the round that is closing */
+    struct node_figures node_figures;       /* of the round that is closing */
+    struct model_file *served;              /* all that are or may still be pulled, newest first */
     double aggregate_norm;
     /* Updates. */
     struct offer **offers; /* buckets by ticket */
@@ -140,6 +167,10 @@ enum status coordinator_identify(void *context, SSL *ssl, char ret_peer[static M
                                  bool *ret_member, struct error *err);
 void updates_receipt(struct coordinator_host *host, const struct coordinator_effect *effect);
 void updates_fold(struct coordinator_host *host, const struct coordinator_effect *effect);
+/* For all members that are `folding`; one completion. */
+void updates_fold_waiting(struct coordinator_host *host, const struct coordinator_effect *effect);
+/* What waited and will not be counted. */
+void updates_release_waiting(struct coordinator_host *host);
 void updates_release(struct coordinator_host *host, uint64_t ticket);
 void updates_evidence(struct coordinator_host *host, const struct coordinator_effect *effect);
 void updates_deinit(struct coordinator_host *host);
@@ -152,7 +183,38 @@ void versions_carry(struct coordinator_host *host, const struct coordinator_effe
 
 void versions_deinit(struct coordinator_host *host);
 
-/* Reads where the job stands and starts the machine with it. */
+/* coordinator_optimiser.c: the aggregate becomes a model. */
+[[nodiscard]] enum status optimiser_open(struct coordinator_host *host, struct error *err);
+/* Takes the bytes (malloc's, also on error) of a stored state. CORRUPT. */
+[[nodiscard]] enum status optimiser_adopt(struct coordinator_host *host, uint8_t *bytes,
+                                          size_t size, struct error *err);
+/* The weight of those for whom the server's momentum is counted. */
+uint64_t optimiser_stand_in_weight(const struct coordinator_host *host);
+/* Empties the accumulator. PEER where the model would not be finite, NO_MEMORY, INVAL. */
+[[nodiscard]] enum status optimiser_close(const struct coordinator_host *host,
+                                          const struct close_task *task,
+                                          struct closed_round *ret_closed);
+void optimiser_deinit(struct coordinator_host *host);
+
+/* coordinator_validation.c: what a round's figures are. On the loop's thread, then on a worker. */
+[[nodiscard]] enum status validation_collect(const struct coordinator_host *host,
+                                             struct node_figures *ret);
+[[nodiscard]] enum status validation_measure(const struct coordinator_host *host,
+                                             const struct node_figures *nodes,
+                                             struct coordinator_event *event, struct error *err);
+
+void versions_describe(const struct model_file *file, uint64_t number,
+                       struct version_ref *ret_version);
+/* The figures of the round begin anew. */
+void versions_new_round(struct coordinator_host *host);
+/* From now on that model is the one that is announced and can be pulled. */
+void versions_serve(struct coordinator_host *host, struct model_file *file);
+/* Reads a committed model, with a reference. On whoever uses the store. */
+[[nodiscard]] enum status versions_load(struct coordinator_host *host,
+                                        const struct store_version *version,
+                                        struct model_file **ret_file, struct error *err);
+
+/* coordinator_start.c: Reads where the job stands and starts the machine with it. */
 [[nodiscard]] enum status versions_start(struct coordinator_host *host, struct error *err);
 
 /* run_folder.c: files for people. */

@@ -98,6 +98,10 @@ static struct update_info make_info(const struct envelope_header *header, uint64
         .base_id = header->base_id,
         .samples = header->samples,
         .loss = header->loss,
+        .report = {.loss = header->holdout_loss,
+                   .accuracy = header->holdout_accuracy,
+                   .samples = header->has_holdout_loss ? header->holdout_samples : 0,
+                   .has_accuracy = header->has_holdout_accuracy},
         .blob = {.id = ticket, .bytes = header->payload_length, .digest = header->payload_digest},
     };
 }
@@ -311,17 +315,80 @@ static void on_folded(struct job *job)
         host_step(host, &event);
 }
 
+static struct offer *weigh(struct coordinator_host *host, uint32_t index, uint64_t ticket)
+{
+    struct offer *const offer = *offer_place(host, ticket);
+    const struct member *const member = &host->machine.roster.members[index];
+    CHECK(offer != nullptr);
+    offer->weight = weight_from_samples(member->samples, (uint32_t)host->config->limits.samples_max,
+                                        member->staleness_weight);
+    host->accepted[index].weight = offer->weight;
+    return offer;
+}
+
 void updates_fold(struct coordinator_host *host, const struct coordinator_effect *effect)
 {
-    struct offer *const offer = *offer_place(host, effect->blob.id);
-    CHECK(offer != nullptr);
-    const struct member *const member = &host->machine.roster.members[effect->member];
-    offer->weight =
-        weight_from_samples(member->samples, (uint32_t)host->config->limits.samples_max, 1.0);
-    host->accepted[effect->member].weight = offer->weight;
+    struct offer *const offer = weigh(host, effect->member, effect->blob.id);
     offer->fold_id = effect->id;
     offer->job = (struct job){.run = run_fold, .done = on_folded};
     worker_submit(host->math, &offer->job);
+}
+
+struct fold_all_job {
+    struct job job;
+    struct coordinator_host *host;
+    uint64_t fold_id;
+    enum status status;
+    struct error error;
+    uint32_t count;
+    struct offer *offers[]; /* offer[count] */
+};
+
+static void run_fold_all(struct job *job)
+{
+    struct fold_all_job *const all = (struct fold_all_job *)job;
+    for (uint32_t i = 0; i < all->count && all->status == STATUS_OK; i++)
+        all->status = accumulator_fold(all->host->accumulator,
+                                       (const float *)(const void *)all->offers[i]->payload,
+                                       all->offers[i]->weight, &all->error);
+}
+
+static void on_folded_all(struct job *job)
+{
+    struct fold_all_job *const all = (struct fold_all_job *)job;
+    struct coordinator_host *const host = all->host;
+    struct coordinator_event event = {.kind = EV_FOLDED, .id = all->fold_id, .status = all->status};
+    for (uint32_t i = 0; i < all->count; i++)
+        offer_forget(host, all->offers[i]->ticket);
+    free(all);
+    if (!host->draining)
+        host_step(host, &event);
+}
+
+void updates_fold_waiting(struct coordinator_host *host, const struct coordinator_effect *effect)
+{
+    const struct roster *const roster = &host->machine.roster;
+    struct fold_all_job *const all = calloc(1, sizeof(*all) + sizeof(*all->offers) * roster->count);
+    CHECK(all != nullptr);
+    for (uint32_t i = 0; i < roster->count; i++) {
+        const struct member *const member = &roster->members[roster->order[i]];
+        if (member->folding)
+            all->offers[all->count++] = weigh(host, roster->order[i], member->blob.id);
+    }
+    all->job = (struct job){.run = run_fold_all, .done = on_folded_all};
+    all->host = host;
+    all->fold_id = effect->id;
+    worker_submit(host->math, &all->job);
+}
+
+void updates_release_waiting(struct coordinator_host *host)
+{
+    const struct roster *const roster = &host->machine.roster;
+    for (uint32_t i = 0; i < roster->count; i++) {
+        const struct member *const member = &roster->members[roster->order[i]];
+        if (member->waiting)
+            offer_forget(host, member->blob.id);
+    }
 }
 
 void updates_release(struct coordinator_host *host, uint64_t ticket)

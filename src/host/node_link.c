@@ -130,6 +130,9 @@ static void on_directive(void *context, const char *peer, const struct directive
     case DIRECTIVE_DROPPED:
         on_settled(host, NODE_EV_DROPPED, &directive->dropped.update, 0, directive->dropped.reason);
         break;
+    case DIRECTIVE_OFFER:
+        on_settled(host, NODE_EV_OFFER, &directive->offer, 0, REASON_UNSPECIFIED);
+        break;
     case DIRECTIVE_DRAIN:
         log_event(host->log, LOG_INFO, "coordinator.drains",
                   LOG_STR("text", directive->drain_text));

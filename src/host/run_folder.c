@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -59,6 +60,15 @@ static void add_refused(const struct coordinator_host *host, yyjson_mut_doc *doc
     }
 }
 
+static void add_figure(yyjson_mut_doc *doc, yyjson_mut_val *root, const char *name, bool known,
+                       double value)
+{
+    if (known && isfinite(value))
+        yyjson_mut_obj_add_real(doc, root, name, value);
+    else
+        yyjson_mut_obj_add_null(doc, root, name);
+}
+
 static enum status append_json(yyjson_mut_doc *doc, struct bytes *out)
 {
     size_t size = 0;
@@ -84,15 +94,21 @@ enum status run_folder_metrics_begin(const struct coordinator_host *host, struct
     yyjson_mut_obj_add_uint(doc, root, "version", machine->version.number + 1);
     yyjson_mut_obj_add_uint(doc, root, "selected", machine->selected);
     yyjson_mut_obj_add_uint(doc, root, "accepted", machine->accepted);
-    yyjson_mut_obj_add_uint(doc, root, "late", host->refused[REASON_ROUND_CLOSED]);
+    yyjson_mut_obj_add_uint(doc, root, "late",
+                            host->refused[REASON_ROUND_CLOSED] + host->refused[REASON_TOO_STALE]);
+    yyjson_mut_obj_add_uint(doc, root, "accepted_late", machine->accepted_late);
+    yyjson_mut_obj_add_uint(doc, root, "stand_ins", machine->stand_ins);
     add_refused(host, doc, root);
-    if (machine->settings.validate) {
-        yyjson_mut_obj_add_real(doc, root, "loss", machine->validation_loss);
-        yyjson_mut_obj_add_real(doc, root, "accuracy", machine->validation_accuracy);
-    } else {
-        yyjson_mut_obj_add_null(doc, root, "loss");
-        yyjson_mut_obj_add_null(doc, root, "accuracy");
+    add_figure(doc, root, "loss", machine->measured, machine->validation_loss);
+    add_figure(doc, root, "accuracy", machine->measured_accuracy, machine->validation_accuracy);
+    if (config_validates_by_nodes(host->config)) {
+        const struct node_figures *const nodes = &host->node_figures;
+        yyjson_mut_obj_add_uint(doc, root, "reports", nodes->nodes);
+        add_figure(doc, root, "nodes_loss", nodes->nodes > 0, nodes->loss);
+        add_figure(doc, root, "nodes_accuracy", nodes->has_accuracy, nodes->accuracy);
     }
+    yyjson_mut_obj_add_real(doc, root, "learning_rate", machine->rate);
+    yyjson_mut_obj_add_real(doc, root, "aggregate_norm", host->aggregate_norm);
     yyjson_mut_obj_add_uint(doc, root, "bytes_in", host->bytes_in);
     yyjson_mut_obj_add_uint(doc, root, "bytes_out", host->bytes_out);
     yyjson_mut_obj_add_uint(doc, root, "rss_bytes", rss_bytes());
@@ -196,12 +212,26 @@ void run_folder_progress(const struct coordinator_host *host)
     const struct coordinator *const machine = &host->machine;
     const double seconds = ms_between(host->marks.announce_ns, clock_boot_ns()) / 1e3;
     char quality[64] = "";
-    if (machine->settings.validate)
+    if (machine->measured && machine->measured_accuracy)
         snprintf(quality, sizeof(quality), "  loss %.4f  accuracy %.4f", machine->validation_loss,
                  machine->validation_accuracy);
+    else if (machine->measured)
+        snprintf(quality, sizeof(quality), "  loss %.4f", machine->validation_loss);
     printf("round %3" PRIu64 "/%" PRIu64 "  %u of %u updates%s  %.2f s\n", machine->round,
            machine->settings.rounds_max, machine->accepted, machine->selected, quality, seconds);
     fflush(stdout);
+}
+
+/* Why the job ended, for people. */
+static const char *reason_of(const struct coordinator *machine)
+{
+    if (machine->outcome == OUTCOME_EXHAUSTED)
+        return "convergence.max_rounds was reached";
+    if (machine->outcome == OUTCOME_CANCELLED)
+        return machine->cancelled ? "the job was cancelled"
+                                  : "too few updates came, round after round "
+                                    "(aggregation.min_updates, limits.rounds_repeat_max)";
+    return convergence_reason_text(machine->convergence.reason);
 }
 
 static enum status write_summary(const struct coordinator_host *host,
@@ -209,9 +239,6 @@ static enum status write_summary(const struct coordinator_host *host,
 {
     static const char *const outcomes[] = {"none", "converged", "diverged", "exhausted",
                                            "cancelled"};
-    static const char *const reasons[] = {"", "", "the model or its loss was not finite",
-                                          "convergence.max_rounds was reached",
-                                          "the job was cancelled"};
     const struct coordinator *const machine = &host->machine;
     char path[DURABLE_PATH_MAX];
     struct bytes text;
@@ -224,12 +251,10 @@ static enum status write_summary(const struct coordinator_host *host,
     yyjson_mut_doc_set_root(doc, root);
     const struct store_version *const version = &host->final_first;
     yyjson_mut_obj_add_str(doc, root, "outcome", outcomes[machine->outcome]);
-    const bool gave_up = machine->outcome == OUTCOME_CANCELLED && !machine->cancelled;
-    yyjson_mut_obj_add_str(doc, root, "reason",
-                           gave_up ? "too few updates came, round after round "
-                                     "(aggregation.min_updates, limits.rounds_repeat_max)"
-                                   : reasons[machine->outcome]);
+    yyjson_mut_obj_add_str(doc, root, "reason", reason_of(machine));
     yyjson_mut_obj_add_uint(doc, root, "rounds", host->final_rounds);
+    if (isfinite(machine->convergence.best_loss) || isfinite(machine->convergence.best_accuracy))
+        yyjson_mut_obj_add_uint(doc, root, "best_round", machine->convergence.best_round);
     if (evaluation->samples > 0) {
         yyjson_mut_obj_add_real(doc, root, "accuracy", evaluation->accuracy);
         yyjson_mut_obj_add_real(doc, root, "loss", evaluation->loss);

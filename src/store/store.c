@@ -60,6 +60,8 @@ static enum status check_member(const struct store_member *member, struct error 
         status = check_number("round in which a member was asked", member->asked_round, err);
     if (status == STATUS_OK)
         status = check_number("samples of a member", member->samples, err);
+    if (status == STATUS_OK)
+        status = check_number("counted round of a member", member->counted_round, err);
     return status;
 }
 

@@ -72,6 +72,8 @@ struct store_member {
     struct digest key_id;
     uint64_t asked_round; /* the round in which it was asked last; 0: never */
     uint64_t samples;     /* of its last accepted update */
+    uint64_t
+        counted_round; /* the last one that an update of it was made for and counted; 0: none */
 };
 
 /* Everything that one commit makes durable together. Borrowed for the call only. */

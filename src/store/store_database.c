@@ -47,6 +47,7 @@ static const char *const migrations[STORE_SCHEMA_VERSION] = {
     "INSERT INTO learn VALUES(1, x'');"
     "ALTER TABLE members ADD COLUMN asked_round INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE members ADD COLUMN samples INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE members ADD COLUMN counted_round INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE models ADD COLUMN is_state INTEGER NOT NULL DEFAULT 0;"
     "CREATE INDEX commits_round ON commits(fork, round);",
 };

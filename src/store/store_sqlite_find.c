@@ -183,11 +183,12 @@ enum status store_sqlite_find_member_after(struct store *base, const char *name,
     struct store_sqlite *const store = (struct store_sqlite *)base;
     struct store_member member = {0};
     sqlite3_stmt *statement = nullptr;
-    enum status status = store_database_prepare(
-        &store->database,
-        "SELECT name, active, key_id, asked_round, samples FROM members WHERE name > ? ORDER BY "
-        "name LIMIT 1",
-        &statement, err, "t", name);
+    enum status status =
+        store_database_prepare(&store->database,
+                               "SELECT name, active, key_id, asked_round, samples, counted_round "
+                               "FROM members WHERE name > ? ORDER BY "
+                               "name LIMIT 1",
+                               &statement, err, "t", name);
     if (status != STATUS_OK)
         return status;
     status = step_row(store, statement, "member", err);
@@ -195,6 +196,7 @@ enum status store_sqlite_find_member_after(struct store *base, const char *name,
         member.active = sqlite3_column_int(statement, 1) != 0;
         member.asked_round = (uint64_t)sqlite3_column_int64(statement, 3);
         member.samples = (uint64_t)sqlite3_column_int64(statement, 4);
+        member.counted_round = (uint64_t)sqlite3_column_int64(statement, 5);
         if (!read_text(statement, 0, member.name, sizeof(member.name)) ||
             !read_digest(statement, 2, &member.key_id))
             status = damaged(store, "member", err);

@@ -258,6 +258,26 @@ static enum status dropped_take(const ProtobufCMessage *base, struct dropped *dr
     return STATUS_OK;
 }
 
+static enum status offer_encode(const struct update_ref *update, struct bytes *out)
+{
+    if (!update_ref_is_valid(update))
+        return STATUS_INVAL;
+    Fedra__V1__UpdateRef ref;
+    message_of_ref(update, &ref);
+    Fedra__V1__Offer message = FEDRA__V1__OFFER__INIT;
+    message.update = &ref;
+    return protobuf_pack_field(DIRECTIVE_OFFER, &message.base, out);
+}
+
+static enum status offer_take(const ProtobufCMessage *base, struct update_ref *update,
+                              struct error *err)
+{
+    const Fedra__V1__Offer *const message = (const Fedra__V1__Offer *)base;
+    if (!update_ref_take(message->update, update))
+        return malformed(err, "offer: the update is not named rightly");
+    return STATUS_OK;
+}
+
 static enum status drain_encode(const char *text, struct bytes *out)
 {
     Fedra__V1__Drain message = FEDRA__V1__DRAIN__INIT;
@@ -335,6 +355,8 @@ enum status directive_encode(const struct directive *directive, struct bytes *ou
         return drain_encode(directive->drain_text, out);
     case DIRECTIVE_FINISHED:
         return finished_encode(&directive->finished, out);
+    case DIRECTIVE_OFFER:
+        return offer_encode(&directive->offer, out);
     }
     return STATUS_INVAL;
 }
@@ -349,7 +371,7 @@ static enum status directive_find(struct slice input, struct field *ret_field, s
         struct field field;
         if (field_take(&input, &field) != STATUS_OK)
             return malformed(err, "directive: not a protobuf message");
-        if (field.number > DIRECTIVE_FINISHED)
+        if (field.number > DIRECTIVE_OFFER)
             continue;
         if (field.type != FIELD_BYTES || found.number != 0)
             return malformed(err, "directive: not one thing to do");
@@ -369,6 +391,7 @@ enum status directive_decode(struct slice input, struct directive *ret_directive
         [DIRECTIVE_DROPPED] = &fedra__v1__dropped__descriptor,
         [DIRECTIVE_DRAIN] = &fedra__v1__drain__descriptor,
         [DIRECTIVE_FINISHED] = &fedra__v1__finished__descriptor,
+        [DIRECTIVE_OFFER] = &fedra__v1__offer__descriptor,
     };
     struct field field = {0};
     ProtobufCMessage *base = nullptr;
@@ -401,6 +424,9 @@ enum status directive_decode(struct slice input, struct directive *ret_directive
         break;
     case DIRECTIVE_FINISHED:
         status = finished_take(base, &directive.finished, err);
+        break;
+    case DIRECTIVE_OFFER:
+        status = offer_take(base, &directive.offer, err);
         break;
     }
     protobuf_free(base);

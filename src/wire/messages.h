@@ -102,6 +102,7 @@ enum directive_kind {
     DIRECTIVE_DROPPED = 4,
     DIRECTIVE_DRAIN = 5,
     DIRECTIVE_FINISHED = 6,
+    DIRECTIVE_OFFER = 7,
 };
 
 struct directive {
@@ -113,6 +114,7 @@ struct directive {
         struct dropped dropped;
         char drain_text[MESSAGE_TEXT_MAX];
         struct finished finished;
+        struct update_ref offer; /* the held update that can still be counted */
     };
 };
 

@@ -16,6 +16,23 @@ uint64_t now;
 struct coordinator_settings defaults(void)
 {
     return (struct coordinator_settings){.k_threshold = 1,
+                                         .share = 1,
+                                         .max_staleness = 5,
+                                         .staleness = STALENESS_POLYNOMIAL,
+                                         .staleness_exponent = 0.5,
+                                         .convergence = {.window_size = 5,
+                                                         .patience = 10,
+                                                         .divergence_patience = 3,
+                                                         .max_rounds = 1,
+                                                         .min_rounds = 10,
+                                                         .threshold = 0.001,
+                                                         .divergence_threshold = 0.5},
+                                         .schedule = {.kind = SCHEDULE_CONSTANT,
+                                                      .rate = 1,
+                                                      .factor = 0.1,
+                                                      .every = 10,
+                                                      .tau = 100,
+                                                      .rounds = 100},
                                          .timeout_ns = 10 * SECOND,
                                          .start_timeout_ns = 5 * SECOND,
                                          .linger_ns = SECOND,
@@ -185,13 +202,15 @@ void boot(struct coordinator_settings settings)
 
 struct coordinator_event validated(void)
 {
-    return (struct coordinator_event){.kind = EV_VALIDATED,
-                                      .validated = {.loss = 1, .accuracy = 1}};
+    return (struct coordinator_event){
+        .kind = EV_VALIDATED,
+        .validated = {.loss = 1, .accuracy = 1, .has_loss = true, .has_accuracy = true}};
 }
 
 void close_and_commit(uint64_t number)
 {
-    complete(FX_CLOSE, (struct coordinator_event){.kind = EV_CLOSED, .version = version(number)});
+    complete(FX_CLOSE, (struct coordinator_event){
+                           .kind = EV_CLOSED, .aggregate_norm = 1, .version = version(number)});
     if (c.settings.validate)
         complete(FX_VALIDATE, validated());
     complete(FX_COMMIT,

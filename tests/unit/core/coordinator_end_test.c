@@ -19,8 +19,10 @@ static void the_job_ends_with_the_last_round_in_one_commit(void **state)
     offer_and_fold("a", 1);
     offer_and_fold("b", 2);
     complete(FX_CLOSE, (struct coordinator_event){.kind = EV_CLOSED, .version = version(1)});
-    complete(FX_VALIDATE, (struct coordinator_event){.kind = EV_VALIDATED,
-                                                     .validated = {.loss = 1, .accuracy = 1}});
+    complete(FX_VALIDATE,
+             (struct coordinator_event){
+                 .kind = EV_VALIDATED,
+                 .validated = {.loss = 1, .accuracy = 1, .has_loss = true, .has_accuracy = true}});
     assert_int_equal(must(FX_COMMIT)->outcome, OUTCOME_EXHAUSTED);
     complete(FX_COMMIT, (struct coordinator_event){.kind = EV_COMMITTED, .version = version(1)});
     assert_non_null(effect(FX_SETTLE));
@@ -88,8 +90,9 @@ static void a_model_or_loss_that_is_not_finite_ends_as_diverged(void **state)
         } else {
             complete(FX_CLOSE,
                      (struct coordinator_event){.kind = EV_CLOSED, .version = version(1)});
-            complete(FX_VALIDATE, (struct coordinator_event){.kind = EV_VALIDATED,
-                                                             .validated = {.loss = losses[i]}});
+            complete(FX_VALIDATE,
+                     (struct coordinator_event){
+                         .kind = EV_VALIDATED, .validated = {.loss = losses[i], .has_loss = true}});
         }
         assert_int_equal(must(FX_PERSIST_OUTCOME)->outcome, OUTCOME_DIVERGED);
         assert_null(effect(FX_COMMIT));
@@ -132,7 +135,7 @@ static struct coordinator_event stand_before(enum coordinator_event_kind complet
     for (size_t i = 0; answer.kind != completion; i++) {
         answer.version = version(1);
         if (answer.kind == EV_VALIDATED)
-            answer.validated.loss = 1;
+            answer.validated = validated().validated;
         step(answer);
         answer = (struct coordinator_event){.kind = chain[i], .id = c.pending_id};
     }
@@ -250,7 +253,7 @@ static void a_version_on_its_way_when_a_job_is_cancelled_is_the_last(void **stat
         assert_int_equal(fx.count, 0);
         answer.version = version(1);
         if (answer.kind == EV_VALIDATED)
-            answer.validated.loss = 1;
+            answer.validated = validated().validated;
         step(answer);
         if (answer.kind == EV_CLOSED)
             complete(FX_VALIDATE, validated());

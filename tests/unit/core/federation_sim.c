@@ -88,6 +88,15 @@ static void start_coordinator(struct world *w)
     static const char *members[4096];
     struct coordinator_settings settings = {
         .k_threshold = w->settings.k_threshold,
+        .share = 1,
+        .seed = w->settings.seed,
+        .convergence = {.window_size = 5,
+                        .patience = 1000000,
+                        .divergence_patience = 3,
+                        .divergence_threshold = 0.5,
+                        .max_rounds = 1},
+        .schedule =
+            {.kind = SCHEDULE_CONSTANT, .rate = 1, .factor = 1, .every = 1, .tau = 1, .rounds = 1},
         .timeout_ns = 5000 * ms,
         .start_timeout_ns = 5000 * ms,
         .linger_ns = 20000 * ms,

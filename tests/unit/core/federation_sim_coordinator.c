@@ -90,16 +90,27 @@ static void carry_asynchronous(struct world *w, const struct coordinator_effect 
         sim_complete(
             w, effect,
             (struct coordinator_event){.kind = EV_MODEL_CREATED, .version = new_version(c, 0)});
-    } else if (effect->kind == FX_FOLD) {
+    } else if (effect->kind == FX_FOLD || effect->kind == FX_FOLD_WAITING) {
         sim_complete(w, effect, (struct coordinator_event){.kind = EV_FOLDED});
     } else if (effect->kind == FX_CLOSE) {
         sim_complete(w, effect,
                      (struct coordinator_event){.kind = EV_CLOSED,
+                                                .aggregate_norm = 1,
                                                 .version = new_version(c, effect->round)});
     } else if (effect->kind == FX_VALIDATE) {
+        sim_complete(
+            w, effect,
+            (struct coordinator_event){
+                .kind = EV_VALIDATED,
+                .validated = {.loss = 1, .accuracy = 0.5, .has_loss = true, .has_accuracy = true}});
+    } else if (effect->kind == FX_RESTORE) {
         sim_complete(w, effect,
-                     (struct coordinator_event){.kind = EV_VALIDATED,
-                                                .validated = {.loss = 1, .accuracy = 0.5}});
+                     (struct coordinator_event){.kind = EV_RESTORED,
+                                                .version = new_version(c, effect->round)});
+    } else if (effect->kind == FX_PERSIST_PAUSED) {
+        sim_complete(
+            w, effect,
+            (struct coordinator_event){.kind = EV_PAUSE_PERSISTED, .paused = effect->paused});
     } else if (effect->kind == FX_COMMIT) {
         begin_commit(w, effect);
     } else if (effect->kind == FX_RECALL) {
@@ -138,6 +149,7 @@ static void carry(struct world *w, const struct coordinator_effect *effect)
         w->result.equivocations++;
         break;
     case FX_RELEASE:
+    case FX_RELEASE_WAITING:
         break;
     case FX_SETTLE:
         settle_all(w, effect);
@@ -146,6 +158,11 @@ static void carry(struct world *w, const struct coordinator_effect *effect)
     case FX_SEND_DROPPED:
         sim_send_settled(w, effect->session, effect->kind == FX_SEND_COUNTED, &effect->key,
                          effect->version.number, effect->reason);
+        break;
+    case FX_SEND_OFFER:
+        sim_send_directive(
+            w, effect->session,
+            &(struct node_event){.kind = NODE_EV_OFFER, .settled = {.key = effect->key}});
         break;
     case FX_SEND_FINISHED:
         send_finished(w, effect->session, effect->outcome);
@@ -161,11 +178,14 @@ static void carry(struct world *w, const struct coordinator_effect *effect)
     case FX_PERSIST_EPOCH:
     case FX_CREATE_MODEL:
     case FX_FOLD:
+    case FX_FOLD_WAITING:
     case FX_CLOSE:
     case FX_VALIDATE:
+    case FX_RESTORE:
     case FX_COMMIT:
     case FX_RECALL:
     case FX_PERSIST_OUTCOME:
+    case FX_PERSIST_PAUSED:
         carry_asynchronous(w, effect);
         break;
     }

@@ -99,7 +99,7 @@ static inline void fixture_make(struct fixture_commit *f, uint64_t number, uint6
                                            fixture_payload(number, 1)};
     f->dropped[0] = (struct store_dropped){"spiffe://t/fedra/node/c", number,
                                            fixture_payload(number, 2), "norm over the bound"};
-    f->members[0] = (struct store_member){"spiffe://t/fedra/node/a", true, {{7}}, number, 100};
+    f->members[0] = (struct store_member){"spiffe://t/fedra/node/a", true, {{7}}, number, 100, number - 1};
     snprintf(f->learn_state, sizeof(f->learn_state), "learnt %llu", (unsigned long long)number);
     snprintf(f->state_file, sizeof(f->state_file), "state-%llu", (unsigned long long)number);
     f->commit.record = (struct slice){f->record, size};
@@ -156,6 +156,7 @@ static inline void fixture_check_learnt(struct store *store, uint64_t number)
     }
     assert_int_equal(member.asked_round, number);
     assert_int_equal(member.samples, 100);
+    assert_int_equal(member.counted_round, number - 1);
     assert_int_equal(store_read_model(store, summary.state_file, 0, content, sizeof(content) - 1,
                                       &size, nullptr),
                      STATUS_OK);

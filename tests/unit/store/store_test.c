@@ -489,13 +489,14 @@ static void the_newest_version_of_a_round_is_found(struct world *world)
 static void numbers_of_members_are_bounded(struct world *world)
 {
     raise_to(world, 0);
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 3; i++) {
         struct fixture_commit f;
         fixture_make(&f, 1, 1, RECORD_BYTES);
         put(world, f.commit.version.model_file);
-        *(i == 0 ? &f.members[0].asked_round : &f.members[0].samples) = UINT64_C(1) << 63;
+        uint64_t *const numbers[] = {&f.members[0].asked_round, &f.members[0].samples,
+                                     &f.members[0].counted_round};
+        *numbers[i] = UINT64_C(1) << 63;
         assert_int_equal(store_commit(world->store, &f.commit, nullptr), STATUS_INVAL);
-        *(i == 0 ? &f.members[0].asked_round : &f.members[0].samples) = INT64_MAX;
         free(f.record);
     }
     fixture_check(world->store, 0, RECORD_BYTES);

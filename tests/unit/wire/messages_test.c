@@ -52,6 +52,9 @@ static struct directive sample_directive(enum directive_kind kind)
     case DIRECTIVE_DROPPED:
         directive.dropped = (struct dropped){sample_ref(), REASON_NORM, "over the bound"};
         break;
+    case DIRECTIVE_OFFER:
+        directive.offer = sample_ref();
+        break;
     case DIRECTIVE_DRAIN:
         strcpy(directive.drain_text, "restart");
         break;
@@ -99,9 +102,9 @@ static void join_requests_are_as_protobuf_writes_them(void **state)
 
 static void directives_are_as_protobuf_writes_them(void **state)
 {
-    static const char *const names[] = {nullptr,   "welcome", nullptr,   "counted",
-                                        "dropped", "drain",   "finished"};
-    for (int kind = DIRECTIVE_WELCOME; kind <= DIRECTIVE_FINISHED; kind++) {
+    static const char *const names[] = {nullptr,   "welcome", nullptr,    "counted",
+                                        "dropped", "drain",   "finished", "offer"};
+    for (int kind = DIRECTIVE_WELCOME; kind <= DIRECTIVE_OFFER; kind++) {
         const struct directive directive = sample_directive((enum directive_kind)kind);
         struct directive back;
         struct bytes out;
@@ -136,6 +139,9 @@ static void directives_are_as_protobuf_writes_them(void **state)
             assert_ref(&back.dropped.update, &directive.dropped.update);
             assert_int_equal(back.dropped.reason, REASON_NORM);
             assert_string_equal(back.dropped.text, "over the bound");
+            break;
+        case DIRECTIVE_OFFER:
+            assert_ref(&back.offer, &directive.offer);
             break;
         case DIRECTIVE_DRAIN:
             assert_string_equal(back.drain_text, "restart");

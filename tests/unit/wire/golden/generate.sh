@@ -19,6 +19,7 @@ join_request JoinRequest federation
 welcome Directive federation
 counted Directive federation
 dropped Directive federation
+offer Directive federation
 drain Directive federation
 finished Directive federation
 blob_request BlobRequest federation

@@ -1,0 +1,209 @@
+/*
+ * coordinator_start.c - what the store knows of the job, as the machine's first event.
+ */
+#include "host/coordinator_host_internal.h"
+
+#include "host/coordinator_commit.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static enum outcome outcome_of(const char *name)
+{
+    static const char *const names[] = {"", "converged", "diverged", "exhausted", "cancelled"};
+    for (size_t i = 1; i < sizeof(names) / sizeof(*names); i++) {
+        if (strcmp(name, names[i]) == 0)
+            return (enum outcome)i;
+    }
+    return OUTCOME_NONE;
+}
+
+/* The whole of a stored file, malloc's. CORRUPT where it is longer than room. */
+static enum status read_file(struct coordinator_host *host, const char *name, size_t room,
+                             uint8_t **ret_bytes, size_t *ret_size, struct error *err)
+{
+    uint8_t *const bytes = malloc(room);
+    size_t size = 0;
+    if (bytes == nullptr)
+        return error_set(err, STATUS_NO_MEMORY, "no memory for the model");
+    enum status status = STATUS_OK;
+    for (;;) {
+        size_t got = 0;
+        status = store_read_model(host->store, name, size, bytes + size, room - size, &got, err);
+        if (status != STATUS_OK || got == 0)
+            break;
+        size += got;
+    }
+    if (status != STATUS_OK) {
+        free(bytes);
+        return status;
+    }
+    *ret_bytes = bytes;
+    *ret_size = size;
+    return STATUS_OK;
+}
+
+enum status versions_load(struct coordinator_host *host, const struct store_version *version,
+                          struct model_file **ret_file, struct error *err)
+{
+    uint8_t *bytes = nullptr;
+    size_t size = 0;
+    struct model_file *file = nullptr;
+    enum status status = read_file(host, version->model_file,
+                                   host->layout->bytes + SAFETENSORS_ROOM, &bytes, &size, err);
+    if (status == STATUS_OK)
+        status = model_file_adopt(bytes, size, host->layout, &file, err);
+    if (status == STATUS_OK && !digest_equal(&file->model_digest, &version->model_digest)) {
+        model_file_unref(file);
+        status = error_set(err, STATUS_CORRUPT,
+                           "the stored model of version %llu is not the one "
+                           "that was committed",
+                           (unsigned long long)version->number);
+    }
+    if (status == STATUS_OK)
+        *ret_file = file;
+    return status;
+}
+
+static enum status load_optimiser(struct coordinator_host *host, const char *name,
+                                  struct error *err)
+{
+    uint8_t *bytes = nullptr;
+    size_t size = 0;
+    if (name[0] == 0)
+        return STATUS_OK;
+    const enum status status =
+        read_file(host, name, 2 * host->layout->bytes + SAFETENSORS_ROOM, &bytes, &size, err);
+    return status == STATUS_OK ? optimiser_adopt(host, bytes, size, err) : status;
+}
+
+/* What the first event borrows. */
+struct start_state {
+    char (*names)[STORE_NAME_MAX];
+    const char **pointers;
+    struct member_history *histories;
+    uint32_t count;
+    struct base_ref bases[STALENESS_MAX];
+    struct convergence convergence;
+};
+
+static enum status load_roster(struct coordinator_host *host, struct start_state *state,
+                               struct error *err)
+{
+    const uint64_t capacity = host->config->limits.nodes_max;
+    struct store_member member = {.name = ""};
+    for (;;) {
+        const enum status status = store_find_member_after(host->store, member.name, &member, err);
+        if (status == STATUS_NOT_FOUND)
+            return STATUS_OK;
+        if (status != STATUS_OK)
+            return status;
+        if (!member.active || state->count == capacity)
+            continue;
+        memcpy(state->names[state->count], member.name, STORE_NAME_MAX);
+        state->pointers[state->count] = state->names[state->count];
+        state->histories[state->count] =
+            (struct member_history){.asked_round = member.asked_round,
+                                    .counted_round = member.counted_round,
+                                    .samples = member.samples};
+        state->count++;
+    }
+}
+
+/* What late updates may have started from: the version of each of the last rounds. */
+static enum status load_bases(struct coordinator_host *host, struct coordinator_event *event,
+                              struct start_state *state, struct error *err)
+{
+    const uint64_t most = host->config->aggregation.max_staleness;
+    if (host->config->aggregation.late_updates != CONFIG_LATE_NEXT_ROUND)
+        return STATUS_OK;
+    event->start.bases = state->bases;
+    for (uint64_t back = 1; back <= most && back < event->start.open_round; back++) {
+        const uint64_t round = event->start.open_round - back;
+        struct store_version version;
+        const enum status status = store_find_round(host->store, 0, round - 1, &version, err);
+        if (status == STATUS_NOT_FOUND)
+            continue;
+        if (status != STATUS_OK)
+            return status;
+        state->bases[event->start.base_count++] =
+            (struct base_ref){.round = round, .id = version.id};
+    }
+    return STATUS_OK;
+}
+
+static enum status load_convergence(struct coordinator_host *host, struct coordinator_event *event,
+                                    struct start_state *state, struct error *err)
+{
+    struct bytes bytes;
+    const struct convergence_settings settings = config_convergence(host->config);
+    bytes_init(&bytes, STORE_LEARN_STATE_BYTES_MAX);
+    enum status status = store_read_learn_state(host->store, &bytes, err);
+    convergence_init(&state->convergence, &settings);
+    if (status == STATUS_OK && bytes.size > 0)
+        status = convergence_decode(&state->convergence, bytes_slice(&bytes), err);
+    if (status == STATUS_OK && bytes.size > 0)
+        event->start.convergence = &state->convergence;
+    bytes_deinit(&bytes);
+    return status;
+}
+
+static enum status read_state(struct coordinator_host *host, struct coordinator_event *event,
+                              struct start_state *state, struct error *err)
+{
+    struct store_summary summary;
+    struct store_version version;
+    enum status status = store_read_summary(host->store, &summary, err);
+    if (status != STATUS_OK)
+        return status;
+    event->start.epoch = summary.epoch;
+    event->start.open_round = summary.open_round;
+    event->start.outcome = outcome_of(summary.outcome);
+    event->start.paused = summary.paused;
+    status = store_find_latest(host->store, &version, nullptr, err);
+    if (status == STATUS_NOT_FOUND)
+        return STATUS_OK;
+    if (status == STATUS_OK)
+        status = versions_load(host, &version, &host->model, err);
+    if (status != STATUS_OK)
+        return status;
+    versions_serve(host, host->model);
+    event->start.has_version = true;
+    versions_describe(host->model, version.number, &event->start.version);
+    event->start.version.id = version.id;
+    status = load_optimiser(host, summary.state_file, err);
+    if (status == STATUS_OK)
+        status = load_convergence(host, event, state, err);
+    if (status == STATUS_OK)
+        status = load_bases(host, event, state, err);
+    return status == STATUS_OK ? load_roster(host, state, err) : status;
+}
+
+enum status versions_start(struct coordinator_host *host, struct error *err)
+{
+    const uint64_t capacity = host->config->limits.nodes_max;
+    struct coordinator_event event = {.kind = EV_START};
+    struct start_state *const state = calloc(1, sizeof(*state));
+    if (state == nullptr)
+        return error_set(err, STATUS_NO_MEMORY, "no memory for the members");
+    state->names = calloc(capacity, STORE_NAME_MAX);
+    state->pointers = calloc(capacity, sizeof(char *));
+    state->histories = calloc(capacity, sizeof(*state->histories));
+    enum status status = STATUS_OK;
+    if (!state->names || !state->pointers || !state->histories)
+        status = error_set(err, STATUS_NO_MEMORY, "no memory for the members");
+    versions_new_round(host);
+    if (status == STATUS_OK)
+        status = read_state(host, &event, state, err);
+    if (status == STATUS_OK) {
+        event.start.members = state->pointers;
+        event.start.histories = state->histories;
+        event.start.member_count = state->count;
+        host_step(host, &event);
+    }
+    free(state->names);
+    free(state->pointers);
+    free(state->histories);
+    free(state);
+    return status;
+}
