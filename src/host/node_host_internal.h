@@ -50,6 +50,8 @@ struct node_host {
     float *delta; /* f32[parameter_count]: of the task under way, then of the update being held */
     uint64_t delta_samples;
     double delta_loss;
+    bool received_evaluated; /* received is of the model that delta started from */
+    struct evaluation received;
     struct model_file *model; /* pulled for the task under way */
     /* A pull under way. */
     uint8_t *pull_bytes;

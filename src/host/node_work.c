@@ -10,6 +10,7 @@
 #include "host/job_data.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -61,6 +62,9 @@ static void run_train(struct job *job)
         host->trainer_ops->train(host->trainer, &task, host->delta, &result, &work->error);
     host->delta_samples = result.samples;
     host->delta_loss = result.loss;
+    host->received_evaluated =
+        result.received_evaluated && result.received.samples > 0 && isfinite(result.received.loss);
+    host->received = result.received;
 }
 
 static void on_trained(struct job *job)
@@ -102,6 +106,13 @@ static enum status seal(struct work_job *work, struct bytes *envelope, struct ou
         .samples = host->delta_samples,
         .loss = host->delta_loss,
     };
+    if (host->received_evaluated) {
+        header.has_holdout_loss = true;
+        header.holdout_loss = host->received.loss;
+        header.has_holdout_accuracy = true;
+        header.holdout_accuracy = host->received.accuracy;
+        header.holdout_samples = host->received.samples;
+    }
     memcpy(header.job, host->config->job.name, sizeof(host->config->job.name));
     *ret_key = (struct outbox_key){
         .round = beacon->round, .attempt = beacon->attempt, .payload_digest = payload};
