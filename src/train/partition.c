@@ -14,12 +14,30 @@ enum {
     STREAM_IID = 0x69696400,
     STREAM_SHARES = 0x73686172,
     STREAM_CLASS_ORDER = 0x6f726465,
+    STREAM_SHARDS = 0x73686472,
 };
 
 enum { CLASSES_MAX = 256 };
 
 static const double ALPHA_MIN = 0.001;
 static const double ALPHA_MAX = 1e6;
+
+/* Shards are never refilled from others, so their sizes must do. */
+static enum status shards_check(const struct partition_plan *plan, uint32_t rest, struct error *err)
+{
+    if (plan->shards < 1 || plan->shards > PARTITION_SHARDS_MAX)
+        return error_set(err, STATUS_INVAL, "%u shards a node; 1 to %d are right", plan->shards,
+                         (int)PARTITION_SHARDS_MAX);
+    const uint64_t runs = (uint64_t)plan->parts * plan->shards;
+    const uint64_t smallest = rest / runs;
+    if (smallest < 1 || smallest * plan->shards < plan->samples_min)
+        return error_set(err, STATUS_INVAL,
+                         "%u parts of %u shards are %llu shards of %llu samples; at least %u "
+                         "samples a part are right, there are %u after validation",
+                         plan->parts, plan->shards, (unsigned long long)runs,
+                         (unsigned long long)smallest, plan->samples_min, rest);
+    return STATUS_OK;
+}
 
 static enum status plan_check(const struct partition_plan *plan, uint32_t samples,
                               struct error *err)
@@ -44,7 +62,7 @@ static enum status plan_check(const struct partition_plan *plan, uint32_t sample
         !(plan->alpha >= ALPHA_MIN && plan->alpha <= ALPHA_MAX))
         return error_set(err, STATUS_INVAL, "a Dirichlet alpha of %g; %g to %g is right",
                          plan->alpha, ALPHA_MIN, ALPHA_MAX);
-    return STATUS_OK;
+    return plan->kind == PARTITION_SHARDS ? shards_check(plan, rest, err) : STATUS_OK;
 }
 
 /* The logarithm of a Gamma(alpha, 1) draw: Marsaglia and Tsang, figure 1 and section 6. */
@@ -135,12 +153,12 @@ static void assign_class(const struct partition_plan *plan, uint32_t class, uint
     }
 }
 
-/* Sorts the samples by class (stable, by counting) into items and deals each class out. */
-static void assign_dirichlet(const struct partition_plan *plan, const uint8_t *labels,
-                             const uint32_t *order, uint32_t rest, uint32_t *items, double *shares,
-                             uint32_t *owner)
+/* Sorts the samples by class, stable, by counting; starts[c] is where class c begins in items. */
+static void sort_by_class(const uint8_t *labels, const uint32_t *order, uint32_t rest,
+                          uint32_t starts[static CLASSES_MAX + 1], uint32_t *items)
 {
-    uint32_t starts[CLASSES_MAX + 1] = {0};
+    for (uint32_t class = 0; class <= CLASSES_MAX; class ++)
+        starts[class] = 0;
     for (uint32_t i = 0; i < rest; i++)
         starts[labels[order[i]] + 1]++;
     for (uint32_t class = 0; class < CLASSES_MAX; class ++)
@@ -150,10 +168,38 @@ static void assign_dirichlet(const struct partition_plan *plan, const uint8_t *l
         next[class] = starts[class];
     for (uint32_t i = 0; i < rest; i++)
         items[next[labels[order[i]]]++] = order[i];
+}
+
+static void assign_dirichlet(const struct partition_plan *plan, const uint8_t *labels,
+                             const uint32_t *order, uint32_t rest, uint32_t *items, double *shares,
+                             uint32_t *owner)
+{
+    uint32_t starts[CLASSES_MAX + 1];
+    sort_by_class(labels, order, rest, starts, items);
     for (uint32_t class = 0; class < CLASSES_MAX; class ++) {
         const uint32_t count = starts[class + 1] - starts[class];
         if (count > 0)
             assign_class(plan, class, items + starts[class], count, shares, owner);
+    }
+}
+
+/* runs: u32[parts * shards], working memory. */
+static void assign_shards(const struct partition_plan *plan, const uint8_t *labels,
+                          const uint32_t *order, uint32_t rest, uint32_t *items, uint32_t *runs,
+                          uint32_t *owner)
+{
+    uint32_t starts[CLASSES_MAX + 1];
+    struct random random;
+    const uint32_t count = plan->parts * plan->shards;
+    sort_by_class(labels, order, rest, starts, items);
+    for (uint32_t i = 0; i < count; i++)
+        runs[i] = i;
+    random_init(&random, plan->seed, STREAM_SHARDS, 0);
+    random_shuffle_u32(&random, runs, count);
+    for (uint32_t i = 0; i < count; i++) {
+        const uint64_t run = runs[i];
+        for (uint64_t k = run * rest / count; k < (run + 1) * rest / count; k++)
+            owner[items[k]] = i / plan->shards;
     }
 }
 
@@ -210,7 +256,9 @@ enum status partition_assign(const struct partition_plan *plan, const uint8_t *l
         return status;
     order = malloc(samples * sizeof(*order));
     items = malloc(samples * sizeof(*items));
-    head = malloc((size_t)plan->parts * 2 * sizeof(*head));
+    /* For fill_up two a part, for shards one a run. */
+    const size_t runs = plan->kind == PARTITION_SHARDS && plan->shards > 2 ? plan->shards : 2;
+    head = malloc(plan->parts * runs * sizeof(*head));
     shares = malloc(plan->parts * sizeof(*shares));
     if (order == nullptr || items == nullptr || head == nullptr || shares == nullptr) {
         status = error_set(err, STATUS_NO_MEMORY, "no memory to deal %u samples out", samples);
@@ -224,6 +272,9 @@ enum status partition_assign(const struct partition_plan *plan, const uint8_t *l
     case PARTITION_DIRICHLET:
         assign_dirichlet(plan, labels, order, rest, items, shares, ret_owner);
         fill_up(plan, samples, items, head, head + plan->parts, ret_owner);
+        break;
+    case PARTITION_SHARDS:
+        assign_shards(plan, labels, order, rest, items, head, ret_owner);
         break;
     }
 out:

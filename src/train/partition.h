@@ -15,11 +15,13 @@
 enum partition_kind {
     PARTITION_IID,       /* equal parts of a shuffled set; sizes differ by one at most */
     PARTITION_DIRICHLET, /* each class is dealt out in shares drawn from Dirichlet(alpha) */
+    PARTITION_SHARDS,    /* each part gets a few runs of the samples sorted by class */
 };
 
 enum {
     PARTITION_PARTS_MAX = 100000,
     PARTITION_SAMPLES_MAX = 1 << 24,
+    PARTITION_SHARDS_MAX = 1000, /* a part */
 };
 
 /* The owner of samples kept back for central validation. */
@@ -32,6 +34,7 @@ struct partition_plan {
     enum partition_kind kind;
     double alpha;         /* Dirichlet only; in [0.001, 1e6]: small is uneven, large is even */
     uint32_t samples_min; /* each part gets at least this many */
+    uint32_t shards;      /* Shards only: a part; in [1, PARTITION_SHARDS_MAX] */
 };
 
 /*
@@ -44,6 +47,11 @@ struct partition_plan {
  * used since): a class's samples, shuffled, are cut at floor(n * cumulated share). Then, as long as
  * the part with the lowest number that is under samples_min exists, the largest part (the lowest
  * number among equals) gives it one sample, the one latest in the file. IID needs no such step.
+ *
+ * Shards are McMahan et al.'s (2017, arXiv:1602.05629, section 3, "pathological non-IID"): the
+ * samples sorted by class, and within a class as in the file, are cut into parts * shards runs
+ * whose sizes differ by one at most (run k is [k * n / runs, (k + 1) * n / runs)); the runs are
+ * shuffled by the seed, and each part gets the next `shards` of them. So a part holds few classes.
  * INVAL where the plan cannot be met (the text says which figure, and its bound); NO_MEMORY.
  */
 [[nodiscard]] enum status partition_assign(const struct partition_plan *plan, const uint8_t *labels,

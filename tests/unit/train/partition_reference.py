@@ -47,13 +47,21 @@ def dirichlet(random, alpha, count):
     return [w / total for w in weights]
 
 
-def assign(labels, seed, validation, parts, alpha, minimum):
+def assign(labels, seed, validation, parts, alpha, minimum, shards=0):
     owner = [0] * len(labels)
     order = list(range(len(labels)))
     Random(seed, 0x76616C69, 0).shuffle(order)
     for i in order[:validation]:
         owner[i] = VALIDATION
     rest = sorted(order[validation:])
+    if shards:
+        items = sorted(rest, key=lambda i: (labels[i], i))
+        runs = list(range(parts * shards))
+        Random(seed, 0x73686472, 0).shuffle(runs)
+        for place, run in enumerate(runs):
+            for i in items[run * len(items) // len(runs):(run + 1) * len(items) // len(runs)]:
+                owner[i] = place // shards
+        return owner
     if alpha is None:
         Random(seed, 0x69696400, 0).shuffle(rest)
         for i, sample in enumerate(rest):
@@ -83,7 +91,7 @@ print("/*\n * partition_reference.h - made by partition_reference.py: digests of
 print("#pragma once\n\n/* clang-format off */")
 labels = [(i * i + i // 7) % 10 for i in range(2000)]
 for name, args in {"iid": (1, 100, 7, None, 10), "even": (2, 0, 5, 100.0, 10), "half": (3, 200, 20, 0.5, 10),
-                   "tiny": (4, 50, 40, 0.01, 12)}.items():
+                   "tiny": (4, 50, 40, 0.01, 12), "shards": (5, 70, 30, None, 10, 3)}.items():
     owner = assign(labels, *args)
     digest = hashlib.sha256(struct.pack(f"<{len(owner)}I", *owner)).hexdigest()
     print(f'static const char reference_{name}[] = "{digest}";')

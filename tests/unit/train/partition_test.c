@@ -30,10 +30,11 @@ static const struct {
     struct partition_plan plan;
     const char *digest;
 } plans[] = {
-    {{1, 100, 7, PARTITION_IID, 0, 10}, reference_iid},
-    {{2, 0, 5, PARTITION_DIRICHLET, 100, 10}, reference_even},
-    {{3, 200, 20, PARTITION_DIRICHLET, 0.5, 10}, reference_half},
-    {{4, 50, 40, PARTITION_DIRICHLET, 0.01, 12}, reference_tiny},
+    {{1, 100, 7, PARTITION_IID, 0, 10, 0}, reference_iid},
+    {{2, 0, 5, PARTITION_DIRICHLET, 100, 10, 0}, reference_even},
+    {{3, 200, 20, PARTITION_DIRICHLET, 0.5, 10, 0}, reference_half},
+    {{4, 50, 40, PARTITION_DIRICHLET, 0.01, 12, 0}, reference_tiny},
+    {{5, 70, 30, PARTITION_SHARDS, 0, 10, 3}, reference_shards},
 };
 
 static void owners_have_the_digest_of_another_implementation(void **state)
@@ -94,7 +95,7 @@ static void iid_parts_differ_by_one_at_most(void **state)
 /* The classes' shares in one IID part against a fair deal: chi-square with 9 degrees of freedom. */
 static void iid_parts_have_the_class_mix_of_the_whole(void **state)
 {
-    const struct partition_plan plan = {9, 0, 2, PARTITION_IID, 0, 1};
+    const struct partition_plan plan = {9, 0, 2, PARTITION_IID, 0, 1, 0};
     uint32_t mine[10] = {0};
     uint32_t all[10] = {0};
     assert_int_equal(partition_assign(&plan, labels, SAMPLES, owner, nullptr), STATUS_OK);
@@ -113,10 +114,10 @@ static void iid_parts_have_the_class_mix_of_the_whole(void **state)
 
 static void validation_is_the_same_whatever_the_split(void **state)
 {
-    struct partition_plan plan = {5, 300, 3, PARTITION_IID, 0, 1};
+    struct partition_plan plan = {5, 300, 3, PARTITION_IID, 0, 1, 0};
     uint32_t first[SAMPLES];
     assert_int_equal(partition_assign(&plan, labels, SAMPLES, first, nullptr), STATUS_OK);
-    plan = (struct partition_plan){5, 300, 11, PARTITION_DIRICHLET, 0.3, 2};
+    plan = (struct partition_plan){5, 300, 11, PARTITION_DIRICHLET, 0.3, 2, 0};
     assert_int_equal(partition_assign(&plan, labels, SAMPLES, owner, nullptr), STATUS_OK);
     for (uint32_t i = 0; i < SAMPLES; i++)
         assert_int_equal(first[i] == PARTITION_VALIDATION, owner[i] == PARTITION_VALIDATION);
@@ -169,6 +170,37 @@ static void a_tiny_alpha_does_not_underflow(void **state)
     }
 }
 
+/*
+ * What makes the split McMahan's: with 10 equal classes and 2 shards a part, cut so that no shard
+ * crosses a class, a part has at most two classes, and parts are equally large.
+ */
+static void shards_give_a_part_few_classes(void **state)
+{
+    const struct partition_plan plan = {7, 0, 50, PARTITION_SHARDS, 0, 10, 2};
+    uint8_t even[SAMPLES];
+    uint32_t first[SAMPLES];
+    for (uint32_t i = 0; i < SAMPLES; i++)
+        even[i] = (uint8_t)(i % 10);
+    assert_int_equal(partition_assign(&plan, even, SAMPLES, owner, nullptr), STATUS_OK);
+    uint32_t counts[50] = {0};
+    uint32_t classes[50] = {0};
+    uint32_t of_two = 0;
+    for (uint32_t i = 0; i < SAMPLES; i++) {
+        counts[owner[i]]++;
+        classes[owner[i]] |= 1U << even[i];
+    }
+    for (uint32_t part = 0; part < 50; part++) {
+        assert_int_equal(counts[part], SAMPLES / 50);
+        assert_true((uint32_t)__builtin_popcount(classes[part]) <= 2);
+        of_two += (uint32_t)__builtin_popcount(classes[part]) == 2;
+    }
+    assert_true(of_two > 25); /* dealt by the seed, not in order */
+    memcpy(first, owner, sizeof(first));
+    const struct partition_plan other = {8, 0, 50, PARTITION_SHARDS, 0, 10, 2};
+    assert_int_equal(partition_assign(&other, even, SAMPLES, owner, nullptr), STATUS_OK);
+    assert_memory_not_equal(first, owner, sizeof(first));
+}
+
 static void plans_that_cannot_be_met_are_refused_with_the_figure(void **state)
 {
     const struct {
@@ -176,15 +208,22 @@ static void plans_that_cannot_be_met_are_refused_with_the_figure(void **state)
         uint32_t samples;
         const char *text;
     } cases[] = {
-        {{1, 0, 0, PARTITION_IID, 0, 1}, SAMPLES, "0 parts; 1 to 100000"},
-        {{1, 0, 100001, PARTITION_IID, 0, 0}, SAMPLES, "100001 parts"},
-        {{1, 2001, 1, PARTITION_IID, 0, 0}, SAMPLES, "2001 validation samples"},
-        {{1, 1000, 101, PARTITION_IID, 0, 10}, SAMPLES, "need 1010; there are 1000"},
-        {{1, 0, 100000, PARTITION_DIRICHLET, 1, UINT32_MAX}, SAMPLES, "need 429496729500000"},
-        {{1, 0, 2, PARTITION_DIRICHLET, 0, 1}, SAMPLES, "alpha of 0; 0.001 to 1e+06"},
-        {{1, 0, 2, PARTITION_DIRICHLET, NAN, 1}, SAMPLES, "alpha of nan"},
-        {{1, 0, 2, PARTITION_DIRICHLET, 2e6, 1}, SAMPLES, "alpha of 2e+06"},
-        {{1, 0, 1, PARTITION_IID, 0, 0}, 0, "0 samples to deal out"},
+        {{1, 0, 0, PARTITION_IID, 0, 1, 0}, SAMPLES, "0 parts; 1 to 100000"},
+        {{1, 0, 100001, PARTITION_IID, 0, 0, 0}, SAMPLES, "100001 parts"},
+        {{1, 2001, 1, PARTITION_IID, 0, 0, 0}, SAMPLES, "2001 validation samples"},
+        {{1, 1000, 101, PARTITION_IID, 0, 10, 0}, SAMPLES, "need 1010; there are 1000"},
+        {{1, 0, 100000, PARTITION_DIRICHLET, 1, UINT32_MAX, 0}, SAMPLES, "need 429496729500000"},
+        {{1, 0, 2, PARTITION_DIRICHLET, 0, 1, 0}, SAMPLES, "alpha of 0; 0.001 to 1e+06"},
+        {{1, 0, 2, PARTITION_DIRICHLET, NAN, 1, 0}, SAMPLES, "alpha of nan"},
+        {{1, 0, 2, PARTITION_DIRICHLET, 2e6, 1, 0}, SAMPLES, "alpha of 2e+06"},
+        {{1, 0, 1, PARTITION_IID, 0, 0, 0}, 0, "0 samples to deal out"},
+        {{1, 0, 2, PARTITION_SHARDS, 0, 1, 0}, SAMPLES, "0 shards a node; 1 to 1000"},
+        {{1, 0, 2, PARTITION_SHARDS, 0, 1, 1001}, SAMPLES, "1001 shards a node"},
+        {{1, 0, 150, PARTITION_SHARDS, 0, 11, 10},
+         SAMPLES,
+         "1500 shards of 1 samples; at least 11"},
+        {{1, 0, 190, PARTITION_SHARDS, 0, 10, 3}, SAMPLES, "570 shards of 3 samples; at least 10"},
+        {{1, 0, 100, PARTITION_SHARDS, 0, 0, 21}, SAMPLES, "2100 shards of 0 samples"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
         struct error err = {0};
@@ -204,6 +243,7 @@ int main(void)
         cmocka_unit_test(validation_is_the_same_whatever_the_split),
         cmocka_unit_test(dirichlet_shares_have_the_mean_and_variance_of_the_formula),
         cmocka_unit_test(a_tiny_alpha_does_not_underflow),
+        cmocka_unit_test(shards_give_a_part_few_classes),
         cmocka_unit_test(plans_that_cannot_be_met_are_refused_with_the_figure),
     };
     return cmocka_run_group_tests_name("partition", tests, make_labels, nullptr);
