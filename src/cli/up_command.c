@@ -10,6 +10,7 @@
 #include "base/check.h"
 #include "cli/config_command.h"
 #include "host/clock.h"
+#include "host/job_data.h"
 #include "host/run_setup.h"
 #include "host/supervisor.h"
 #include "store/durable_file.h"
@@ -347,7 +348,9 @@ static enum status prepare(struct up *up, const struct up_options *options, stru
         strftime(stamp, sizeof(stamp), "%Y%m%dT%H%M%SZ", &now);
         snprintf(up->folder, sizeof(up->folder), "runs/%s-%s", config->job.name, stamp);
     }
-    enum status status = run_setup(up->folder, config, up->nodes, err);
+    enum status status = job_check_data(config, err);
+    if (status == STATUS_OK)
+        status = run_setup(up->folder, config, up->nodes, err);
     if (status != STATUS_OK)
         return status;
     memcpy(up->authority, config->identity.authority, sizeof(up->authority));

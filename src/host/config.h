@@ -31,8 +31,29 @@ enum {
 };
 
 enum config_model_kind : uint32_t { CONFIG_MODEL_SOFTMAX, CONFIG_MODEL_MLP, CONFIG_MODEL_FLAT };
-enum config_data_format : uint32_t { CONFIG_DATA_NONE, CONFIG_DATA_IDX };
-enum config_partition : uint32_t { CONFIG_PARTITION_IID, CONFIG_PARTITION_DIRICHLET };
+enum config_data_format : uint32_t {
+    CONFIG_DATA_NONE,
+    CONFIG_DATA_IDX,
+    CONFIG_DATA_CSV,
+    CONFIG_DATA_SAFETENSORS,
+};
+enum config_csv_header : uint32_t {
+    CONFIG_CSV_HEADER_AUTO,
+    CONFIG_CSV_HEADER_YES,
+    CONFIG_CSV_HEADER_NO
+};
+enum config_csv_separator : uint32_t {
+    CONFIG_CSV_COMMA,
+    CONFIG_CSV_SEMICOLON,
+    CONFIG_CSV_TAB,
+    CONFIG_CSV_PIPE,
+    CONFIG_CSV_SPACE,
+};
+enum config_partition : uint32_t {
+    CONFIG_PARTITION_IID,
+    CONFIG_PARTITION_DIRICHLET,
+    CONFIG_PARTITION_SHARDS,
+};
 enum config_trainer : uint32_t { CONFIG_TRAINER_BUILTIN, CONFIG_TRAINER_FIXED };
 enum config_late_updates : uint32_t {
     CONFIG_LATE_DISCARD,
@@ -83,8 +104,13 @@ struct config {
     struct {
         enum config_data_format format;
         char path[CONFIG_PATH_MAX];
+        char test_path[CONFIG_PATH_MAX];
+        char csv_label[CONFIG_NAME_MAX];
+        enum config_csv_header csv_header;
+        enum config_csv_separator csv_separator;
         enum config_partition partition;
         double alpha;
+        uint64_t shards_per_node;
         uint64_t parts;
         uint64_t part;
         bool evaluate_test_at_end;

@@ -83,6 +83,25 @@ static void check_model(const struct config *config, struct config_report *repor
         MISTAKE(config, report, "train.trainer", "cannot train model.kind flat, fixed is wanted");
 }
 
+static void check_data_files(const struct config *config, struct config_report *report)
+{
+    static const char *const wanted[] = {
+        [CONFIG_DATA_IDX] = "the folder of the data is wanted for data.format idx",
+        [CONFIG_DATA_CSV] = "the file of the samples is wanted for data.format csv",
+        [CONFIG_DATA_SAFETENSORS] = "the file of the samples is wanted for data.format safetensors",
+    };
+    const enum config_data_format format = config->data.format;
+    const bool of_files = format == CONFIG_DATA_CSV || format == CONFIG_DATA_SAFETENSORS;
+    if (format != CONFIG_DATA_NONE && !config->data.path[0])
+        MISTAKE(config, report, "data.path", "is empty, %s", wanted[format]);
+    if (of_files && config->data.evaluate_test_at_end && !config->data.test_path[0])
+        MISTAKE(config, report, "data.test_path",
+                "is empty, the file of the test samples is wanted for data.evaluate_test_at_end");
+    if (!of_files && config->data.test_path[0])
+        MISTAKE(config, report, "data.test_path",
+                "is only for data.format csv and safetensors, \"\" is wanted");
+}
+
 static void check_data(const struct config *config, struct config_report *report)
 {
     const bool none = config->data.format == CONFIG_DATA_NONE;
@@ -90,17 +109,17 @@ static void check_data(const struct config *config, struct config_report *report
         MISTAKE(config, report, "data.part",
                 "%llu is not under data.parts, a whole number from 0 to %llu is wanted",
                 (unsigned long long)config->data.part, (unsigned long long)config->data.parts - 1);
-    if (!none && !config->data.path[0])
-        MISTAKE(config, report, "data.path",
-                "is empty, the folder of the data is wanted for data.format idx");
+    check_data_files(config, report);
     if (none && config->data.evaluate_test_at_end)
         MISTAKE(config, report, "data.evaluate_test_at_end",
-                "has no test samples to look at, data.format idx is wanted with it");
+                "has no test samples to look at, data.format idx, csv or safetensors is wanted "
+                "with it");
     const bool central = config_validates_centrally(config);
     const char *const source = config_validation_source_name(config->validation.source);
     if (none && central)
         MISTAKE(config, report, "validation.source",
-                "%s has no samples to use, data.format idx is wanted with it", source);
+                "%s has no samples to use, data.format idx, csv or safetensors is wanted with it",
+                source);
     if (config->model.kind == CONFIG_MODEL_FLAT && central)
         MISTAKE(config, report, "validation.source",
                 "%s cannot measure model.kind flat, none is wanted", source);

@@ -53,8 +53,10 @@
 static const char *const log_levels[] = {"error", "warn", "info", "debug", nullptr};
 static const char *const log_formats[] = {"text", "json", nullptr};
 static const char *const model_kinds[] = {"softmax", "mlp", "flat", nullptr};
-static const char *const data_formats[] = {"none", "idx", nullptr};
-static const char *const partitions[] = {"iid", "dirichlet", nullptr};
+static const char *const data_formats[] = {"none", "idx", "csv", "safetensors", nullptr};
+static const char *const csv_headers[] = {"auto", "yes", "no", nullptr};
+static const char *const csv_separators[] = {"comma", "semicolon", "tab", "pipe", "space", nullptr};
+static const char *const partitions[] = {"iid", "dirichlet", "shards", nullptr};
 static const char *const trainers[] = {"builtin", "fixed", nullptr};
 static const char *const late_updates[] = {"discard", "next_round", "momentum", nullptr};
 static const char *const rules[] = {"mean", nullptr};
@@ -109,12 +111,26 @@ const struct config_key config_keys[] = {
     U64(model, classes, "10", 2, 65536, "classes that are told apart"),
     U64(model, parameters, "1000", 1, 1000000000, "parameters of a flat model"),
 
-    ENUM(data, format, "none", data_formats, "IDX files (as MNIST's), or no data"),
-    TEXT(data, path, "", PATH, "folder of the data files"),
+    ENUM(
+        data, format, "none", data_formats,
+        "IDX files (as MNIST's), a CSV file (a sample a line), a safetensors file (tensor x F32 or "
+        "U8 [n, ...], y whole numbers [n]), or no data"),
+    TEXT(data, path, "", PATH,
+         "folder of the IDX files (train-images-idx3-ubyte and so on); else the file of the "
+         "training samples"),
+    TEXT(data, test_path, "", PATH,
+         "file of the test samples, as data.path; IDX has them in its folder (t10k-...)"),
+    TEXT(data, csv_label, "label", COLUMN,
+         "the column of the labels: its name in the header, or its index from 0; -1 is the last"),
+    ENUM(data, csv_header, "auto", csv_headers,
+         "whether the first line holds names; auto: where any of its fields is no number"),
+    ENUM(data, csv_separator, "comma", csv_separators, "what stands between the fields of a line"),
     ENUM(data, partition, "iid", partitions,
-         "how samples are split between the nodes: evenly, or by class with a Dirichlet draw"),
+         "how samples are split between the nodes: evenly, by class with a Dirichlet draw, or in "
+         "shards of the samples sorted by class"),
     F64(data, alpha, "0.5", 0.001, 1000000,
         "concentration of the Dirichlet split; smaller gives more unequal nodes"),
+    U64(data, shards_per_node, "2", 1, 1000, "shards a node gets: about as many classes, at most"),
     U64(data, parts, "1", 1, 1000000, "into how many parts the samples are split"),
     U64(data, part, "0", 0, 999999, "which part this node holds, from 0"),
     BOOL(data, evaluate_test_at_end, "false",

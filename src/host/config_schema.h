@@ -33,6 +33,7 @@ enum config_text_kind {
     CONFIG_TEXT_DOMAIN,  /* [a-z0-9.-] */
     CONFIG_TEXT_LISTEN,  /* host:port, port 0 allowed */
     CONFIG_TEXT_CONNECT, /* host:port */
+    CONFIG_TEXT_COLUMN,  /* of a CSV file */
 };
 
 struct config_key {

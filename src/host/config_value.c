@@ -19,6 +19,7 @@ static const char *const text_wanted[] = {
     [CONFIG_TEXT_DOMAIN] = "a name of 1 to 255 of a-z, 0-9, . and -",
     [CONFIG_TEXT_LISTEN] = "host:port with a port from 0 to 65535",
     [CONFIG_TEXT_CONNECT] = "host:port with a port from 1 to 65535",
+    [CONFIG_TEXT_COLUMN] = "a column's name or index of at most 63 bytes",
 };
 
 static void names_list(const struct config_key *key, char *ret, size_t capacity)
@@ -194,6 +195,7 @@ static bool has_form(const struct config_key *key, const char *text, size_t size
 {
     switch (key->text_kind) {
     case CONFIG_TEXT_PATH:
+    case CONFIG_TEXT_COLUMN:
         return true;
     case CONFIG_TEXT_NAME:
         return made_of(text, size, "abcdefghijklmnopqrstuvwxyz0123456789-");

@@ -45,6 +45,7 @@ struct node_host {
     struct model_spec spec;
     struct layout *layout;
     struct dataset data;
+    struct dataset holdout; /* samples kept off data, to measure received models on */
     const struct trainer_ops *trainer_ops;
     void *trainer;
     float *delta; /* f32[parameter_count]: of the task under way, then of the update being held */

@@ -261,6 +261,7 @@ static enum status open_trainer(struct node_host *host, struct error *err)
     const struct trainer_options options = {
         .spec = host->spec,
         .data = host->data.samples > 0 ? &host->data : nullptr,
+        .holdout = host->holdout.samples > 0 ? &host->holdout : nullptr,
         .sgd = {.local_epochs = (uint32_t)config->train.local_epochs,
                 .batch_size = (uint32_t)config->train.batch_size,
                 .learning_rate = (float)config->train.learning_rate,
@@ -282,7 +283,7 @@ enum status node_work_open(struct node_host *host, struct error *err)
     if (status == STATUS_OK)
         status = model_spec_layout(&host->spec, &host->layout, err);
     if (status == STATUS_OK && config->train.trainer != CONFIG_TRAINER_FIXED)
-        status = job_load_part(config, &host->data, err);
+        status = job_load_part(config, &host->data, &host->holdout, err);
     if (status == STATUS_OK)
         status = open_trainer(host, err);
     if (status == STATUS_OK) {
@@ -306,6 +307,7 @@ void node_work_close(struct node_host *host)
         host->trainer_ops->close(host->trainer);
     outbox_close(host->outbox);
     dataset_deinit(&host->data);
+    dataset_deinit(&host->holdout);
     layout_destroy(host->layout);
     model_file_unref(host->model);
     free(host->delta);

@@ -1,9 +1,11 @@
 /*
- * dataset.c - reads idx files through zlib and keeps the chosen samples.
+ * dataset.c - reads idx files through zlib and keeps the chosen samples; batches and the held-out
+ * share.
  */
 #include "train/dataset.h"
 
 #include "base/check.h"
+#include "base/random.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -18,6 +20,7 @@ enum {
     IDX_HEADER_MAX = 4 + 4 * IDX_IMAGES_RANK,
     DEFLATE_RATIO_MAX = 1032, /* zlib's documented bound: a byte becomes at most so many */
     READ_BUFFER_BYTES = 1 << 16,
+    STREAM_HOLD_OUT = 0x686f6c64,
 };
 
 /* An idx file that is being read. */
@@ -302,8 +305,89 @@ out:
 void dataset_deinit(struct dataset *dataset)
 {
     free(dataset->pixels);
+    free(dataset->values);
     free(dataset->labels);
     *dataset = (struct dataset){0};
+}
+
+/* Bytes that one sample takes, labels apart. */
+static size_t sample_bytes(const struct dataset *dataset)
+{
+    return dataset->features * (dataset->values != nullptr ? sizeof(float) : 1);
+}
+
+static uint8_t *samples_of(const struct dataset *dataset)
+{
+    return dataset->values != nullptr ? (uint8_t *)dataset->values : dataset->pixels;
+}
+
+/* Memory for count samples like those of data. */
+static enum status make_like(const struct dataset *data, uint32_t count, struct dataset *ret_set,
+                             struct error *err)
+{
+    struct dataset set = *data;
+    void *const samples = malloc(count * sample_bytes(data) + 1);
+    set.labels = malloc((size_t)count + 1);
+    set.samples = count;
+    set.pixels = data->values == nullptr ? samples : nullptr;
+    set.values = data->values != nullptr ? samples : nullptr;
+    if (samples == nullptr || set.labels == nullptr) {
+        dataset_deinit(&set);
+        return error_set(err, STATUS_NO_MEMORY, "no memory for %u samples", count);
+    }
+    *ret_set = set;
+    return STATUS_OK;
+}
+
+/* data[to] = from[at] */
+static void copy_sample(const struct dataset *from, uint32_t at, struct dataset *data, uint32_t to)
+{
+    const size_t size = sample_bytes(from);
+    memmove(samples_of(data) + to * size, samples_of(from) + at * size, size);
+    data->labels[to] = from->labels[at];
+}
+
+enum status dataset_hold_out(struct dataset *data, double share, uint64_t seed, uint64_t node,
+                             struct dataset *ret_holdout, struct error *err)
+{
+    CHECK(share > 0 && share < 1);
+    const uint32_t samples = data->samples;
+    struct dataset held = {0};
+    *ret_holdout = held;
+    if (samples < 2)
+        return STATUS_OK;
+    uint32_t count = (uint32_t)(share * samples + 0.5);
+    count = count < 1 ? 1 : count >= samples ? samples - 1 : count;
+    const enum status status = make_like(data, count, &held, err);
+    if (status != STATUS_OK)
+        return status;
+    uint32_t *const order = malloc((size_t)samples * sizeof(*order));
+    bool *const taken = calloc(samples, sizeof(*taken));
+    if (order == nullptr || taken == nullptr) {
+        dataset_deinit(&held);
+        free(order);
+        free(taken);
+        return error_set(err, STATUS_NO_MEMORY, "no memory for the order of %u samples", samples);
+    }
+    for (uint32_t i = 0; i < samples; i++)
+        order[i] = i;
+    struct random random;
+    random_init(&random, seed, STREAM_HOLD_OUT, node);
+    random_shuffle_u32(&random, order, samples);
+    for (uint32_t i = 0; i < count; i++)
+        taken[order[i]] = true;
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < samples; i++) {
+        if (taken[i])
+            copy_sample(data, i, &held, i - kept);
+        else
+            copy_sample(data, i, data, kept++);
+    }
+    data->samples = kept;
+    free(order);
+    free(taken);
+    *ret_holdout = held;
+    return STATUS_OK;
 }
 
 void dataset_batch(const struct dataset *dataset, const uint32_t *picks, uint32_t first,
@@ -312,10 +396,14 @@ void dataset_batch(const struct dataset *dataset, const uint32_t *picks, uint32_
     const uint32_t features = dataset->features;
     for (uint32_t i = 0; i < count; i++) {
         const uint32_t at = picks == nullptr ? first + i : picks[i];
-        const uint8_t *const pixels = dataset->pixels + (size_t)at * features;
         float *const out = ret_inputs + (size_t)i * features;
+        ret_labels[i] = dataset->labels[at];
+        if (dataset->values != nullptr) {
+            memcpy(out, dataset->values + (size_t)at * features, features * sizeof(*out));
+            continue;
+        }
+        const uint8_t *const pixels = dataset->pixels + (size_t)at * features;
         for (uint32_t j = 0; j < features; j++)
             out[j] = (float)pixels[j] / 255.0f;
-        ret_labels[i] = dataset->labels[at];
     }
 }

@@ -1,9 +1,11 @@
 /*
- * dataset.h - labelled 8-bit images from idx files, only those of one node's part.
+ * dataset.h - labelled samples in memory, only those of one node's part; and how idx files become
+ * such.
  *
  * The format: http://yann.lecun.com/exdb/mnist (big-endian header, then unsigned bytes), plain or
  * gzip. Pixels stay bytes in memory (47 MB for 60,000 of 28x28) and become f32 a batch at a time.
- * Not here: which samples are a node's (partition.h).
+ * Not here: which samples are a node's (partition.h), other files (dataset_csv.h,
+ * dataset_safetensors.h).
  */
 #pragma once
 
@@ -13,18 +15,22 @@
 
 enum {
     DATASET_SAMPLES_MAX = 1 << 24,  /* samples in one file */
-    DATASET_FEATURES_MAX = 1 << 20, /* bytes in one sample */
+    DATASET_FEATURES_MAX = 1 << 20, /* values in one sample */
     DATASET_CLASSES_MAX = 256,      /* a label is one byte */
 };
 
-/* Samples in memory. Free it with dataset_deinit; all zeros is empty. */
+/*
+ * Samples in memory: bytes or f32, the other pointer is null. Free it with dataset_deinit; all
+ * zeros is empty.
+ */
 struct dataset {
-    uint8_t *pixels;   /* u8[samples][features] */
-    uint8_t *labels;   /* u8[samples], each under the classes given to dataset_load */
+    uint8_t *pixels;   /* u8[samples][features]; a batch has them divided by 255 */
+    uint8_t *labels;   /* u8[samples], each under the classes given when it was loaded */
     uint32_t samples;  /* how many are held */
-    uint32_t features; /* bytes a sample: rows * columns */
-    uint32_t rows;
+    uint32_t features; /* values a sample */
+    uint32_t rows;     /* of an image: features = rows * columns; 0 where it is none */
     uint32_t columns;
+    float *values; /* f32[samples][features], finite; a batch has them as they are */
 };
 
 /*
@@ -61,7 +67,23 @@ struct dataset {
 void dataset_deinit(struct dataset *dataset);
 
 /*
- * Writes count samples as f32 in [0, 1] (byte / 255) and their labels, in the order of picks.
+ * Takes a share of the samples out, for measuring on what is not trained on.
+ *
+ * data         loses them; what it keeps stays in its order.
+ * share        in (0, 1) of its samples, rounded to the nearest whole number, but at least one
+ * where there are two or more; at least one stays. seed, node   name the choice: the same three and
+ * the same samples give the same split. ret_holdout  in data's order; the caller frees it with
+ * dataset_deinit. Empty of one sample.
+ *
+ * NO_MEMORY; data is unchanged then.
+ */
+[[nodiscard]] enum status dataset_hold_out(struct dataset *data, double share, uint64_t seed,
+                                           uint64_t node, struct dataset *ret_holdout,
+                                           struct error *err);
+
+/*
+ * Writes count samples as f32 (bytes as byte / 255, in [0, 1]) and their labels, in the order of
+ * picks.
  *
  * picks       u32[count], positions in the data set, each under dataset->samples; null for
  *             [first, first + count) (first is not looked at otherwise).

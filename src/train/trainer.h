@@ -18,12 +18,14 @@
 /* What a trainer is opened with. All pointers are borrowed until close. */
 struct trainer_options {
     struct model_spec spec;
-    const struct dataset *data; /* the node's own samples; null for trainer_fixed */
-    struct sgd_settings sgd;    /* trainer_builtin */
-    uint64_t node;              /* trainer_node_key of the node's name */
-    const float *fixed_delta;   /* trainer_fixed: f32[parameters] that is the answer, or null for a
-                                   vector made from node: elements in [-1, 1) / sqrt(parameters) */
-    uint64_t fixed_samples;     /* trainer_fixed: the number of samples it claims; at least 1 */
+    const struct dataset *data;    /* the node's own samples; null for trainer_fixed */
+    const struct dataset *holdout; /* samples not in data on which each model received is measured
+                                      before it is trained; null: that is not done */
+    struct sgd_settings sgd;       /* trainer_builtin */
+    uint64_t node;                 /* trainer_node_key of the node's name */
+    const float *fixed_delta; /* trainer_fixed: f32[parameters] that is the answer, or null for a
+                                 vector made from node: elements in [-1, 1) / sqrt(parameters) */
+    uint64_t fixed_samples;   /* trainer_fixed: the number of samples it claims; at least 1 */
 };
 
 /* One round's work. */
@@ -41,9 +43,8 @@ struct trainer_task {
 struct trainer_result {
     uint64_t samples;
     uint64_t steps;
-    double loss; /* mean local loss; 0 from trainer_fixed */
-    bool
-        received_evaluated; /* whether received is filled: the received model on held-out samples */
+    double loss;             /* mean local loss; 0 from trainer_fixed */
+    bool received_evaluated; /* whether received is filled: the model received, over holdout */
     struct evaluation received;
 };
 

@@ -30,6 +30,8 @@ static enum status builtin_open(const struct trainer_options *options, void **re
     enum status status = sgd_create(&options->spec, &options->sgd, &builtin->sgd, err);
     if (status == STATUS_OK)
         status = network_check_data(&options->spec, options->data, err);
+    if (status == STATUS_OK && options->holdout != nullptr)
+        status = network_check_data(&options->spec, options->holdout, err);
     if (status != STATUS_OK) {
         sgd_destroy(builtin->sgd);
         free(builtin);
@@ -65,12 +67,21 @@ static enum status builtin_train(void *trainer, const struct trainer_task *task,
     const struct sgd_watch watch = {call_cancelled, call_progress, &call};
     const struct sgd_key key = {task->seed, builtin->options.node, task->round};
     struct sgd_result result = {0};
-    const enum status status = sgd_train(builtin->sgd, &key, builtin->options.data, task->base,
-                                         &watch, ret_delta, &result, err);
+    struct evaluation received = {0};
+    const struct dataset *const holdout = builtin->options.holdout;
+    enum status status = STATUS_OK;
+    if (holdout != nullptr && !call_cancelled(&call))
+        status = evaluate_model(&builtin->options.spec, task->base, holdout, &received, err);
+    if (status == STATUS_OK)
+        status = sgd_train(builtin->sgd, &key, builtin->options.data, task->base, &watch, ret_delta,
+                           &result, err);
     if (status != STATUS_OK)
         return status;
-    *ret_result = (struct trainer_result){
-        .samples = result.samples, .steps = result.steps, .loss = result.loss};
+    *ret_result = (struct trainer_result){.samples = result.samples,
+                                          .steps = result.steps,
+                                          .loss = result.loss,
+                                          .received_evaluated = holdout != nullptr,
+                                          .received = received};
     return STATUS_OK;
 }
 

@@ -66,9 +66,19 @@ static const struct wrong_case key_cases[] = {
     KEY(model, hidden, "[[1]]", "a list or section in a list, whole numbers are wanted"),
     RANGE(model, classes, "1", WHOLE(2, 65536)),
     RANGE(model, parameters, "0", WHOLE(1, 1000000000)),
-    UNKNOWN(data, format, "csv", "one of none, idx"),
+    UNKNOWN(data, format, "parquet", "one of none, idx, csv, safetensors"),
     KEY(data, path, "", "has no value, a path of at most 1023 bytes is wanted"),
-    UNKNOWN(data, partition, "random", "one of iid, dirichlet"),
+    KEY(data, test_path, "[t]", "is a list, a path of at most 1023 bytes is wanted"),
+    KEY(data, csv_label, "\"\"",
+        "is empty, a column's name or index of at most 63 bytes is wanted"),
+    KEY(data, csv_label, "a234567890123456789012345678901234567890123456789012345678901234",
+        "a23456789012345678901234567890123456789012345678901234567890... is too long, a column's "
+        "name or index of at most 63 bytes is wanted"),
+    UNKNOWN(data, csv_header, "true", "one of auto, yes, no"),
+    KEY(data, csv_separator, "\",\"",
+        ", is unknown, one of comma, semicolon, tab, pipe, space is wanted"),
+    UNKNOWN(data, partition, "random", "one of iid, dirichlet, shards"),
+    RANGE(data, shards_per_node, "0", WHOLE(1, 1000)),
     RANGE(data, alpha, "0", "a number from 0.001 to 1000000"),
     KEY(data, alpha, ".nan",
         ".nan is not a decimal number, a number from 0.001 to 1000000 is wanted"),
@@ -194,11 +204,21 @@ static const struct wrong_case shape_cases[] = {
     {"model:\n  kind: flat\n", F " train.trainer: cannot train model.kind flat, fixed is wanted\n"},
     {"data:\n  format: idx\n",
      F " data.path: is empty, the folder of the data is wanted for data.format idx\n"},
+    {"data:\n  format: csv\n",
+     F " data.path: is empty, the file of the samples is wanted for data.format csv\n"},
+    {"data:\n  format: safetensors\n",
+     F " data.path: is empty, the file of the samples is wanted for data.format safetensors\n"},
+    {"data:\n  format: csv\n  path: a.csv\n  evaluate_test_at_end: true\n",
+     F " data.test_path: is empty, the file of the test samples is wanted for "
+       "data.evaluate_test_at_end\n"},
+    {"data:\n  format: idx\n  path: a\n  test_path: b\n",
+     F "5: data.test_path: is only for data.format csv and safetensors, \"\" is wanted\n"},
     {"data:\n  evaluate_test_at_end: true\n",
-     F "3: data.evaluate_test_at_end: has no test samples to look at, data.format idx is wanted "
-       "with it\n"},
-    {"validation:\n  source: central\n",
-     F "3: validation.source: central has no samples to use, data.format idx is wanted with it\n"},
+     F "3: data.evaluate_test_at_end: has no test samples to look at, data.format idx, csv or "
+       "safetensors is wanted with it\n"},
+    {"validation:\n  source: central\n", F
+     "3: validation.source: central has no samples to use, data.format idx, csv or safetensors is "
+     "wanted with it\n"},
     {"aggregation:\n  late_updates: momentum\noptimiser:\n  momentum: 0\n", F
      "5: optimiser.momentum: is 0, and aggregation.late_updates momentum contributes it; a number "
      "over 0 and at most 0.9999 is wanted\n"},

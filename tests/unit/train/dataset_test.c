@@ -248,6 +248,94 @@ static void missing_files_and_folders_are_named(void **state)
     assert_int_equal(dataset_labels_load(labels_path, 257, &labels, &samples, &err), STATUS_INVAL);
 }
 
+/* n samples of two features, numbered by their first; bytes or f32. */
+static struct dataset numbered(uint32_t samples, bool bytes)
+{
+    struct dataset set = {.samples = samples, .features = 2};
+    set.labels = malloc(samples);
+    set.pixels = bytes ? malloc((size_t)samples * 2) : nullptr;
+    set.values = bytes ? nullptr : malloc((size_t)samples * 2 * sizeof(float));
+    for (uint32_t i = 0; i < samples; i++) {
+        set.labels[i] = (uint8_t)(i % 7);
+        if (bytes)
+            set.pixels[2 * i] = set.pixels[2 * i + 1] = (uint8_t)i;
+        else
+            set.values[2 * i] = set.values[2 * i + 1] = (float)i;
+    }
+    return set;
+}
+
+static uint32_t number_of(const struct dataset *set, uint32_t i)
+{
+    const uint32_t number =
+        set->pixels != nullptr ? set->pixels[2 * i + 1] : (uint32_t)set->values[2 * i + 1];
+    assert_int_equal(set->labels[i], number % 7); /* a sample keeps its label */
+    return number;
+}
+
+static void a_held_out_share_is_taken_off_once_and_in_order(void **state)
+{
+    static const struct {
+        uint32_t samples;
+        double share;
+        uint32_t held;
+    } cases[] = {
+        {200, 0.1, 20}, {15, 0.1, 2}, {14, 0.1, 1}, {2, 0.001, 1}, {3, 0.9, 2}, {2, 0.9, 1},
+    };
+    for (size_t i = 0; i < 2 * sizeof(cases) / sizeof(*cases); i++) {
+        const uint32_t samples = cases[i / 2].samples;
+        struct dataset data = numbered(samples, i % 2 == 0);
+        struct dataset held = {0};
+        bool seen[200] = {0};
+        assert_int_equal(dataset_hold_out(&data, cases[i / 2].share, 1, 2, &held, nullptr),
+                         STATUS_OK);
+        assert_int_equal(held.samples, cases[i / 2].held);
+        assert_int_equal(data.samples, samples - held.samples);
+        assert_int_equal(held.features, 2);
+        for (uint32_t k = 0; k < samples; k++) {
+            const struct dataset *const set = k < held.samples ? &held : &data;
+            const uint32_t at = k < held.samples ? k : k - held.samples;
+            const uint32_t number = number_of(set, at);
+            assert_false(seen[number]);
+            seen[number] = true;
+            assert_true(at == 0 || number > number_of(set, at - 1));
+        }
+        dataset_deinit(&data);
+        dataset_deinit(&held);
+    }
+}
+
+static void nothing_is_held_out_of_a_single_sample(void **state)
+{
+    for (uint32_t samples = 0; samples < 2; samples++) {
+        struct dataset data = numbered(samples, true);
+        struct dataset held = {.samples = 9};
+        assert_int_equal(dataset_hold_out(&data, 0.9, 1, 2, &held, nullptr), STATUS_OK);
+        assert_int_equal(held.samples, 0);
+        assert_null(held.labels);
+        assert_int_equal(data.samples, samples);
+        dataset_deinit(&data);
+    }
+}
+
+static void the_same_seed_and_node_hold_out_the_same_others_do_not(void **state)
+{
+    static const uint64_t keys[][2] = {{1, 2}, {1, 2}, {2, 2}, {1, 3}};
+    uint8_t first[20];
+    for (size_t i = 0; i < 4; i++) {
+        struct dataset data = numbered(200, true);
+        struct dataset held = {0};
+        assert_int_equal(dataset_hold_out(&data, 0.05, keys[i][0], keys[i][1], &held, nullptr),
+                         STATUS_OK);
+        assert_int_equal(held.samples, 10);
+        if (i == 0)
+            memcpy(first, held.pixels, sizeof(first));
+        assert_int_equal(memcmp(first, held.pixels, sizeof(first)) == 0, i <= 1);
+        dataset_deinit(&data);
+        dataset_deinit(&held);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -259,6 +347,9 @@ int main(void)
         cmocka_unit_test(damaged_gzip_is_refused),
         cmocka_unit_test(a_small_packed_file_cannot_claim_a_large_content),
         cmocka_unit_test(missing_files_and_folders_are_named),
+        cmocka_unit_test(a_held_out_share_is_taken_off_once_and_in_order),
+        cmocka_unit_test(nothing_is_held_out_of_a_single_sample),
+        cmocka_unit_test(the_same_seed_and_node_hold_out_the_same_others_do_not),
     };
     return cmocka_run_group_tests_name("dataset", tests, make_folder, remove_folder);
 }

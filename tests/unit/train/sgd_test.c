@@ -34,7 +34,7 @@ static struct dataset toy(void)
             pixels[i * INPUTS + j] = (uint8_t)((i * 37 + j * 101 + i * j * 13) % 256);
         labels[i] = (uint8_t)((i * i + 1) % 3);
     }
-    return (struct dataset){pixels, labels, SAMPLES, INPUTS, 2, 3};
+    return (struct dataset){pixels, labels, SAMPLES, INPUTS, 2, 3, nullptr};
 }
 
 static const struct model_spec deep = {
@@ -127,7 +127,7 @@ static void softmax_reaches_the_known_optimum_of_a_convex_problem(void **state)
 {
     uint8_t zeros[10] = {0};
     uint8_t classes[10] = {0, 1, 0, 2, 0, 1, 0, 2, 0, 1};
-    const struct dataset data = {zeros, classes, 10, 1, 1, 1};
+    const struct dataset data = {zeros, classes, 10, 1, 1, 1, nullptr};
     const struct model_spec spec = {.kind = MODEL_SOFTMAX, .inputs = 1, .classes = 3};
     const struct sgd_settings settings = {
         .local_epochs = 500, .batch_size = 10, .learning_rate = 1};
@@ -160,7 +160,7 @@ static void evaluation_adds_up_over_batches(void **state)
         many[i] = i < 200 ? 255 : 0;
         answers[i] = i < 300 ? 1 : 0;
     }
-    const struct dataset data = {many, answers, 600, 1, 1, 1};
+    const struct dataset data = {many, answers, 600, 1, 1, 1, nullptr};
     const struct model_spec spec = {.kind = MODEL_SOFTMAX, .inputs = 1, .classes = 2};
     /* outputs (0, 2 * x): x = 1 says class 1, x = 0 is a tie, which the lowest class wins. */
     const float parameters[4] = {0, 0, 0, 2}; /* biases, weights */
@@ -186,7 +186,7 @@ static struct digest train_digest(uint64_t node, uint64_t round)
         big[i] = (uint8_t)(i * 2654435761u >> 24);
     for (uint32_t i = 0; i < 300; i++)
         answers[i] = (uint8_t)(i % 10);
-    const struct dataset data = {big, answers, 300, 64, 8, 8};
+    const struct dataset data = {big, answers, 300, 64, 8, 8, nullptr};
     const struct model_spec spec = {
         .kind = MODEL_MLP, .inputs = 64, .classes = 10, .hidden_count = 1, .hidden = {48}};
     const struct sgd_settings settings = {2, 16, 0.1f, 0.9f, 0.001f, 0.01f};

@@ -15,7 +15,7 @@ enum { SAMPLES = 40, INPUTS = 8, PARAMETERS = 3 * 9 };
 
 static uint8_t pixels[SAMPLES * INPUTS];
 static uint8_t labels[SAMPLES];
-static struct dataset data = {pixels, labels, SAMPLES, INPUTS, 1, INPUTS};
+static struct dataset data = {pixels, labels, SAMPLES, INPUTS, 1, INPUTS, nullptr};
 static float base[PARAMETERS];
 static const struct trainer_ops *const all[] = {&trainer_builtin, &trainer_fixed};
 
@@ -138,6 +138,45 @@ static void every_trainer_refuses_bad_options_and_opens_nothing(void **state)
     assert_null(trainer);
 }
 
+/* What is held out is measured, on the model received, and changes nothing about the training. */
+static void builtin_measures_the_received_model_on_what_is_held_out(void **state)
+{
+    struct dataset held = data;
+    struct trainer_options opt = options();
+    struct evaluation alone = {0};
+    float deltas[2][PARAMETERS];
+    float received[PARAMETERS];
+    held.samples = 7;
+    for (uint32_t i = 0; i < PARAMETERS; i++)
+        received[i] = (float)(i % 5) * 0.25f - 0.5f;
+    for (int with = 0; with < 2; with++) {
+        struct trainer_task task = task_of(1);
+        struct trainer_result result = {0};
+        void *trainer = nullptr;
+        task.base = received;
+        opt.holdout = with ? &held : nullptr;
+        assert_int_equal(trainer_builtin.open(&opt, &trainer, nullptr), STATUS_OK);
+        assert_int_equal(trainer_builtin.train(trainer, &task, deltas[with], &result, nullptr),
+                         STATUS_OK);
+        assert_int_equal(result.received_evaluated, with);
+        if (with) {
+            assert_int_equal(trainer_builtin.evaluate(trainer, received, &held, &alone, nullptr),
+                             STATUS_OK);
+            assert_int_equal(result.received.samples, 7);
+            assert_true(result.received.loss == alone.loss && alone.loss > 0);
+            assert_true(result.received.accuracy == alone.accuracy);
+        }
+        assert_int_equal(result.samples, SAMPLES);
+        trainer_builtin.close(trainer);
+    }
+    assert_memory_equal(deltas[0], deltas[1], sizeof(deltas[0]));
+    held.features--;
+    void *trainer = nullptr;
+    opt.holdout = &held;
+    assert_int_equal(trainer_builtin.open(&opt, &trainer, nullptr), STATUS_INVAL);
+    assert_null(trainer);
+}
+
 static void fixed_gives_the_vector_it_was_given(void **state)
 {
     const float wanted[4] = {1, -2, 3.5f, 0};
@@ -247,6 +286,7 @@ int main(void)
         cmocka_unit_test(every_trainer_refuses_a_model_of_another_size),
         cmocka_unit_test(cancel_stops_its_serial_and_those_before_not_later_ones),
         cmocka_unit_test(every_trainer_refuses_bad_options_and_opens_nothing),
+        cmocka_unit_test(builtin_measures_the_received_model_on_what_is_held_out),
         cmocka_unit_test(fixed_gives_the_vector_it_was_given),
         cmocka_unit_test(builtin_tells_its_progress_and_evaluates),
         cmocka_unit_test(cancel_from_another_thread_ends_a_training_that_runs),
