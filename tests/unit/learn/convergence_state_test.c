@@ -160,6 +160,59 @@ static void flipped_bits_never_give_an_impossible_state(void **state)
     bytes_deinit(&bytes);
 }
 
+/* A state whose histories were set to count values, as bytes. */
+static enum status decode_histories(uint32_t losses, uint32_t accuracies, const double *values)
+{
+    struct bytes bytes;
+    struct convergence read;
+    uint8_t number[8];
+    bytes_init(&bytes, 1 << 20);
+    convergence_init(&read, &settings);
+    read.recorded = 1000;
+    read.best_round = 1;
+    read.best_loss = losses > 0 ? values[losses - 1] : INFINITY;
+    read.best_accuracy = accuracies > 0 ? -values[accuracies - 1] : -INFINITY;
+    assert_int_equal(convergence_encode(&read, &bytes), STATUS_OK);
+    store_u32le(bytes.data + bytes.size - 8, losses); /* the two counts end an empty state */
+    store_u32le(bytes.data + bytes.size - 4, accuracies);
+    for (uint32_t i = 0; i < losses + accuracies; i++) {
+        const double value = i < losses ? values[i] : -values[i - losses];
+        uint64_t bits;
+        memcpy(&bits, &value, sizeof(bits));
+        store_u64le(number, bits);
+        assert_int_equal(bytes_append(&bytes, number, sizeof(number)), STATUS_OK);
+    }
+    const enum status status = convergence_decode(&read, bytes_slice(&bytes), nullptr);
+    bytes_deinit(&bytes);
+    return status;
+}
+
+static void a_best_so_far_that_worsens_is_impossible(void **state)
+{
+    const double right[] = {4, 3, 3, 1};
+    const double worse[] = {4, 3, 3.5, 1};
+    const double infinite[] = {INFINITY, 3, 2, 1};
+    const double no_number[] = {4, NAN, 2, 1};
+    assert_int_equal(decode_histories(4, 4, right), STATUS_OK);
+    assert_int_equal(decode_histories(4, 0, right), STATUS_OK);
+    assert_int_equal(decode_histories(0, 4, right), STATUS_OK);
+    const double *const wrong[] = {worse, infinite, no_number};
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(decode_histories(4, 0, wrong[i]), STATUS_CORRUPT);
+        assert_int_equal(decode_histories(0, 4, wrong[i]), STATUS_CORRUPT);
+    }
+}
+
+static void histories_over_the_largest_window_are_refused(void **state)
+{
+    static double values[3 * CONVERGENCE_WINDOW_MAX];
+    const uint32_t most = CONVERGENCE_WINDOW_MAX + 1;
+    assert_int_equal(decode_histories(most, most, values), STATUS_OK);
+    assert_int_equal(decode_histories(most + 1, 0, values), STATUS_CORRUPT);
+    assert_int_equal(decode_histories(0, most + 1, values), STATUS_CORRUPT);
+    assert_int_equal(decode_histories(2 * most, 3, values), STATUS_CORRUPT);
+}
+
 static struct convergence falling(uint32_t window_size, int rounds)
 {
     struct convergence_settings falls = settings;
@@ -224,6 +277,8 @@ int main(void)
         cmocka_unit_test(what_is_cut_is_refused_and_changes_nothing),
         cmocka_unit_test(another_version_is_named),
         cmocka_unit_test(flipped_bits_never_give_an_impossible_state),
+        cmocka_unit_test(a_best_so_far_that_worsens_is_impossible),
+        cmocka_unit_test(histories_over_the_largest_window_are_refused),
         cmocka_unit_test(a_window_that_changed_keeps_the_last_rounds),
         cmocka_unit_test(a_buffer_that_cannot_grow_is_left_as_it_was),
     };

@@ -172,6 +172,21 @@ static void a_state_that_overflows_is_told(void **state)
     assert_true(isfinite(moved[0]));
 }
 
+/* sign(0) is 0: where v is the square already, yogi leaves it. */
+static void yogi_leaves_a_v_that_is_right(void **state)
+{
+    struct server_optimiser yogi = optimiser_of(OPTIMISER_YOGI, false);
+    yogi.beta2 = 0.75;
+    const double delta[3] = {0.5, 0.5, 0.5};
+    const float x[3] = {0};
+    float moved[3];
+    float vectors[6] = {0, 0, 0, 0.25f, 0.5f, 0.125f};
+    assert_true(server_optimiser_step(&yogi, 0.1, delta, x, moved, vectors, 3));
+    assert_true(vectors[3] == 0.25f);
+    assert_true(vectors[4] == 0.5f - 0.0625f); /* down and up by (1 - beta2) d^2 */
+    assert_true(vectors[5] == 0.125f + 0.0625f);
+}
+
 /* With the same aggregate each round, m of SGD's scale tends to delta / (1 - momentum). */
 static void the_direction_is_on_the_scale_of_one_aggregate(void **state)
 {
@@ -198,6 +213,7 @@ int main(void)
         cmocka_unit_test(a_rate_of_one_without_state_is_the_wished_model),
         cmocka_unit_test(what_is_not_finite_is_told_wherever_it_is),
         cmocka_unit_test(a_state_that_overflows_is_told),
+        cmocka_unit_test(yogi_leaves_a_v_that_is_right),
         cmocka_unit_test(the_direction_is_on_the_scale_of_one_aggregate),
     };
     return cmocka_run_group_tests(tests, nullptr, nullptr);
