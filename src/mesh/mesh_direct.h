@@ -1,11 +1,13 @@
 /*
  * mesh_direct.h - the mesh without servers of its own: direct gRPC connections (rpc/) that carry
- * fedra.v1.Federation, and grpc.health.v1.Health.
+ * fedra.v1.Federation, grpc.health.v1.Health and what the hub's owner adds.
+ *
+ * Only a member, one whose identity trains, may call Federation.
  */
 #pragma once
 
 #include "mesh/mesh.h"
-#include "rpc/rpc_limits.h"
+#include "rpc/health.h"
 
 #include <openssl/types.h>
 #include <uv.h>
@@ -17,6 +19,13 @@ struct hub_direct_options {
     /* Who is it? OK gives the SPIFFE id and whether it may Join and push; else refused with err. */
     enum status (*identify)(void *context, SSL *ssl, char ret_peer[static MESH_NAME_MAX],
                             bool *ret_member, struct error *err);
+    /*
+     * Adds other services to the same listener, and says that they are served, before it listens;
+     * what is not OK ends hub_direct_open. May be null. Who may call them is theirs to check. The
+     * hub's draining says that no service is served any more.
+     */
+    enum status (*add_services)(void *context, struct rpc_server *server, struct health *health,
+                                struct error *err);
     struct envelope_limits limits;
     uint64_t message_bytes_max; /* at least UPDATE_PART_BYTES_MAX, 0: 4 MiB */
     uint32_t connections_max;

@@ -76,8 +76,8 @@ bool hub_check_member(struct hub_direct *hub, struct rpc_call *call, const char 
         return true;
     struct refusal refusal = {.reason = REASON_PERMISSION};
     (void)error_set(&refusal.error, STATUS_PERMISSION,
-                    "%s may not %s: it has not the role of one "
-                    "who trains",
+                    "%s may not call " FEDERATION_SERVICE "/%s; right is the identity of one who "
+                    "trains: a node or an edge",
                     peer->name, what);
     (void)rpc_call_finish(call, GRPC_STATUS_PERMISSION_DENIED, refusal.error.text);
     hub->handlers->on_refused(hub->context, peer->name, &refusal);
@@ -145,14 +145,13 @@ static void drain(struct hub *head, uint32_t timeout_ms, void (*on_closed)(void 
     CHECK(!hub->is_draining);
     hub->is_draining = true;
     hub->on_closed = on_closed;
-    (void)health_set(hub->health, "", HEALTH_NOT_SERVING);
-    (void)health_set(hub->health, FEDERATION_SERVICE, HEALTH_NOT_SERVING);
+    health_stop(hub->health);
     rpc_server_drain(hub->server, timeout_ms, on_drained);
 }
 
 /* --- the beginning --- */
 
-static enum status add_methods(struct hub_direct *hub)
+static enum status add_methods(struct hub_direct *hub, struct error *err)
 {
     const struct {
         const char *path;
@@ -174,6 +173,8 @@ static enum status add_methods(struct hub_direct *hub)
         status = health_set(hub->health, "", HEALTH_SERVING);
     if (status == STATUS_OK)
         status = health_set(hub->health, FEDERATION_SERVICE, HEALTH_SERVING);
+    if (status == STATUS_OK && hub->options.add_services != nullptr)
+        status = hub->options.add_services(hub->context, hub->server, hub->health, err);
     return status;
 }
 
@@ -242,9 +243,10 @@ enum status hub_direct_open(uv_loop_t *loop, const struct hub_direct_options *op
     if (status != STATUS_OK)
         return error_set(err, status, "%s", status_text(status));
     uint16_t port = 0;
-    status = add_methods(hub);
+    struct error why = {};
+    status = add_methods(hub, &why);
     if (status != STATUS_OK)
-        (void)error_set(err, status, "%s", status_text(status));
+        (void)error_set(err, status, "%s", why.text[0] != '\0' ? why.text : status_text(status));
     else
         status = rpc_server_listen(hub->server, options->address, options->port, &port, err);
     if (status != STATUS_OK) {

@@ -39,7 +39,7 @@ static void drop_waiting(struct hub_join *join)
 void hub_join_open(struct rpc_call *call, void *context)
 {
     struct hub_direct *const hub = context;
-    if (hub_check_member(hub, call, "join"))
+    if (hub_check_member(hub, call, "Join"))
         (void)hub_call_create(hub, call, sizeof(struct hub_join));
 }
 

@@ -52,7 +52,9 @@ static void pump(struct hub_pull *pull)
 
 void hub_pull_open(struct rpc_call *call, void *context)
 {
-    (void)hub_call_create(context, call, sizeof(struct hub_pull));
+    struct hub_direct *const hub = context;
+    if (hub_check_member(hub, call, "PullBlob"))
+        (void)hub_call_create(hub, call, sizeof(struct hub_pull));
 }
 
 static void on_message(struct rpc_call *call, struct slice message)

@@ -11,7 +11,9 @@ struct hub_pulse {
 
 void hub_pulse_open(struct rpc_call *call, void *context)
 {
-    (void)hub_call_create(context, call, sizeof(struct hub_pulse));
+    struct hub_direct *const hub = context;
+    if (hub_check_member(hub, call, "Heartbeat"))
+        (void)hub_call_create(hub, call, sizeof(struct hub_pulse));
 }
 
 /* A peer that does not read its answers is not read either. */

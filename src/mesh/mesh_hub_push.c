@@ -247,7 +247,7 @@ static void on_half_close(struct rpc_call *call)
 void hub_push_open(struct rpc_call *call, void *context)
 {
     struct hub_direct *const hub = context;
-    if (!hub_check_member(hub, call, "push an update"))
+    if (!hub_check_member(hub, call, "PushUpdate"))
         return;
     struct hub_push *const push = hub_call_create(hub, call, sizeof(*push));
     if (push != nullptr)

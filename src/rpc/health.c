@@ -259,3 +259,9 @@ enum status health_set(struct health *health, const char *name, enum health_stat
             tell(w, status);
     return STATUS_OK;
 }
+
+void health_stop(struct health *health)
+{
+    for (size_t i = 0; i < health->service_count; i++)
+        (void)!health_set(health, health->services[i].name, HEALTH_NOT_SERVING);
+}

@@ -37,3 +37,6 @@ void health_destroy(struct health *health);
  */
 [[nodiscard]] enum status health_set(struct health *health, const char *service,
                                      enum health_status status);
+
+/* The process ends: every service that is known is NOT_SERVING from now on. */
+void health_stop(struct health *health);

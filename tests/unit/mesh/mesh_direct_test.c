@@ -74,26 +74,83 @@ static void a_leaf_that_leaves_may_join_again(void **state)
     assert_int_equal(w->losts, 2);
 }
 
-static void who_is_no_member_may_pull_but_not_join(void **state)
+static void who_is_no_member_may_call_nothing(void **state)
 {
+    static const char *const methods[] = {"Join", "PullBlob", "PushUpdate", "Heartbeat"};
     struct world *const w = *state;
     const struct join_request request = world_join_request();
     struct error err = {};
     w->is_member = false;
     world_open(w);
     assert_int_equal(leaf_join(w->leaf, &request, &err), STATUS_OK);
-    start_pull(w, BLOB_BYTES); /* ends with the connection, or before */
+    start_pull(w, BLOB_BYTES);
     world_run_until(w, &w->losts, 1);
     assert_int_equal(w->lost_status, STATUS_PERMISSION);
     assert_int_equal(w->pulleds, 1);
-    assert_int_equal(w->refused_reason, REASON_PERMISSION);
+    assert_int_not_equal(w->pulled_status, STATUS_OK);
     world_open_client(w);
-    world_call(w, "/fedra.v1.Federation/PushUpdate");
-    world_run_until(w, &w->calls_closed, 1);
-    assert_int_equal(w->code, GRPC_STATUS_PERMISSION_DENIED);
+    for (int i = 0; i < 4; i++) {
+        char path[64];
+        snprintf(path, sizeof(path), "/fedra.v1.Federation/%s", methods[i]);
+        const int refusals = w->refusals;
+        world_call(w, path);
+        world_run_until(w, &w->calls_closed, 1);
+        assert_int_equal(w->code, GRPC_STATUS_PERMISSION_DENIED);
+        assert_int_equal(w->refusals, refusals + 1);
+        assert_int_equal(w->refused_reason, REASON_PERMISSION);
+        assert_non_null(strstr(w->message, NODE_NAME " may not call fedra.v1.Federation/"));
+        assert_non_null(strstr(w->message, methods[i]));
+        assert_non_null(strstr(w->message, "right is the identity of one who trains"));
+    }
     world_close(w);
     assert_int_equal(w->joins, 0);
-    assert_int_equal(w->refusals, 2);
+    assert_int_equal(w->pulls, 0);
+}
+
+/* --- services beside Federation --- */
+
+static void answer_at_once(struct rpc_call *call, void *context)
+{
+    (void)rpc_call_finish(call, GRPC_STATUS_DATA_LOSS, "from the other service");
+}
+
+static enum status add_other(void *context, struct rpc_server *server, struct health *health,
+                             struct error *err)
+{
+    static const struct rpc_call_handlers handlers = {};
+    const struct rpc_method method = {&handlers, answer_at_once, context};
+    assert_int_equal(health_set(health, "test.Other", HEALTH_SERVING), STATUS_OK);
+    return rpc_server_add_method(server, "/test.Other/Do", &method);
+}
+
+static enum status add_none(void *context, struct rpc_server *server, struct health *health,
+                            struct error *err)
+{
+    return error_set(err, STATUS_LIMIT, "there are services enough");
+}
+
+static void a_service_that_is_added_is_served_on_the_same_listener(void **state)
+{
+    struct world *const w = *state;
+    w->hub_options.add_services = add_other;
+    world_open(w);
+    world_open_client(w);
+    world_call(w, "/test.Other/Do");
+    world_run_until(w, &w->calls_closed, 1);
+    assert_int_equal(w->code, GRPC_STATUS_DATA_LOSS);
+    assert_string_equal(w->message, "from the other service");
+    world_close(w);
+}
+
+static void a_service_that_cannot_be_added_ends_the_opening(void **state)
+{
+    struct world *const w = *state;
+    struct error err = {};
+    uint16_t port = 0;
+    w->hub_options.add_services = add_none;
+    assert_int_equal(hub_direct_open(&w->loop, &w->hub_options, nullptr, w, &w->hub, &port, &err),
+                     STATUS_LIMIT);
+    assert_string_equal(err.text, "there are services enough");
 }
 
 static void an_identity_that_is_refused_gets_no_further(void **state)
@@ -431,7 +488,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(directives_come_in_order_and_before_the_end),
         CASE(a_leaf_that_leaves_may_join_again),
-        CASE(who_is_no_member_may_pull_but_not_join),
+        CASE(who_is_no_member_may_call_nothing),
+        CASE(a_service_that_is_added_is_served_on_the_same_listener),
+        CASE(a_service_that_cannot_be_added_ends_the_opening),
         CASE(an_identity_that_is_refused_gets_no_further),
         CASE(the_first_directive_is_a_welcome_and_no_other_is),
         CASE(a_join_without_a_welcome_is_given_up),
