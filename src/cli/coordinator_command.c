@@ -3,12 +3,18 @@
  */
 #include "cli/coordinator_command.h"
 
+#include "admin/coordinator_admin.h"
 #include "cli/config_command.h"
 #include "host/coordinator_host.h"
 
 #include <stdlib.h>
 
 static const char *const needed[] = {"server.listen", "server.state", "identity.directory"};
+
+static int run(const struct config *config)
+{
+    return coordinator_host_run(config, &coordinator_admin);
+}
 
 int coordinator_command(int argc, char **argv)
 {
@@ -26,5 +32,5 @@ int coordinator_command(int argc, char **argv)
         .spec_count = sizeof(specs) / sizeof(*specs),
     };
     return command_run_role(&table, argc, argv, &file, &sets, "fedra coordinator", needed,
-                            sizeof(needed) / sizeof(*needed), coordinator_host_run);
+                            sizeof(needed) / sizeof(*needed), run);
 }

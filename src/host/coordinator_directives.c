@@ -138,12 +138,24 @@ static void settle(struct coordinator_host *host, const struct coordinator_effec
 {
     const struct roster *const roster = &host->machine.roster;
     for (uint32_t i = 0; i < roster->count; i++) {
-        const struct member *const member = &roster->members[roster->order[i]];
-        if (member->settlement == SETTLE_COUNTED)
+        const uint32_t index = roster->order[i];
+        const struct member *const member = &roster->members[index];
+        if (member->settlement == SETTLE_COUNTED) {
+            job_figures_counted(&host->figures, roster, index);
             send_counted(host, member->session, &member->key, &effect->version);
-        else if (member->settlement == SETTLE_DROPPED)
+        } else if (member->settlement == SETTLE_DROPPED) {
+            job_figures_dropped(&host->figures, roster, index, &member->held,
+                                member->settlement_reason);
             send_dropped(host, member->session, &member->held, member->settlement_reason);
+        }
     }
+}
+
+static void drop(struct coordinator_host *host, const struct coordinator_effect *effect)
+{
+    job_figures_dropped(&host->figures, &host->machine.roster, effect->member, &effect->key,
+                        effect->reason);
+    send_dropped(host, effect->session, &effect->key, effect->reason);
 }
 
 static void send_finished(struct coordinator_host *host, uint32_t index, enum outcome outcome,
@@ -187,7 +199,7 @@ void directives_carry(struct coordinator_host *host, const struct coordinator_ef
     else if (effect->kind == FX_SEND_COUNTED)
         send_counted(host, effect->session, &effect->key, &effect->version);
     else if (effect->kind == FX_SEND_DROPPED)
-        send_dropped(host, effect->session, &effect->key, effect->reason);
+        drop(host, effect);
     else if (effect->kind == FX_SEND_OFFER)
         send_offer(host, effect->session, &effect->key);
     else if (effect->kind == FX_SEND_FINISHED)

@@ -26,6 +26,12 @@ enum {
 
 static const uint64_t second_ns = 1000000000;
 
+void host_changed(struct coordinator_host *host)
+{
+    if (host->extension_state != nullptr && !host->draining)
+        host->extension->changed(host->extension_state);
+}
+
 static void on_drained(void *context)
 {
     struct coordinator_host *const host = context;
@@ -38,6 +44,8 @@ static void leave(struct coordinator_host *host)
     if (host->draining)
         return;
     host->draining = true;
+    if (host->extension_state != nullptr)
+        host->extension->drain(host->extension_state);
     if (host->hub != nullptr)
         hub_drain(host->hub, DRAIN_MS, on_drained);
     else
@@ -236,6 +244,15 @@ static void carry(struct coordinator_host *host, const struct coordinator_effect
     }
 }
 
+static enum status open_extension(void *context, struct rpc_server *server, struct health *health,
+                                  struct error *err)
+{
+    struct coordinator_host *const host = context;
+    if (host->extension == nullptr)
+        return STATUS_OK;
+    return host->extension->open(host, &host->loop, server, health, &host->extension_state, err);
+}
+
 static enum status open_hub(struct coordinator_host *host, struct error *err)
 {
     char address[CONFIG_ADDRESS_MAX];
@@ -249,6 +266,7 @@ static enum status open_hub(struct coordinator_host *host, struct error *err)
         .port = (uint16_t)strtoul(colon + 1, nullptr, 10),
         .tls = host->tls,
         .identify = coordinator_identify,
+        .add_services = open_extension,
         .limits = {.payload_bytes_max = config->limits.update_bytes_max, .codecs = 1},
         .message_bytes_max = config->limits.message_bytes_max,
         .connections_max = (uint32_t)config->limits.connections_max,
@@ -283,6 +301,8 @@ void host_step(struct coordinator_host *host, struct coordinator_event *event)
         if (status != STATUS_OK)
             host_fault(host, "cannot listen", status, &err);
     }
+    coordinator_control_cancel_if_due(host);
+    host_changed(host);
     leave_if_done(host);
 }
 
@@ -398,7 +418,8 @@ static enum status open_machine(struct coordinator_host *host, struct error *err
     host->accepted = calloc(capacity, sizeof(*host->accepted));
     host->offers = calloc(OFFERS_MAX, sizeof(*host->offers));
     host->waiting = calloc(OFFERS_MAX, sizeof(*host->waiting));
-    if (!host->members || !host->order || !host->accepted || !host->offers || !host->waiting)
+    if (!host->members || !host->order || !host->accepted || !host->offers || !host->waiting ||
+        job_figures_init(&host->figures, capacity) != STATUS_OK)
         return error_set(err, STATUS_NO_MEMORY, "no memory for %u members (limits.nodes_max)",
                          capacity);
     bytes_init(&host->beacon, ENVELOPE_BYTES_MAX);
@@ -454,6 +475,8 @@ static void close_all(struct coordinator_host *host)
     uv_walk(&host->loop, close_handle, nullptr);
     uv_run(&host->loop, UV_RUN_DEFAULT);
     CHECK(uv_loop_close(&host->loop) == 0);
+    if (host->extension_state != nullptr)
+        host->extension->close(host->extension_state);
     store_close(host->store);
     updates_deinit(host);
     versions_deinit(host);
@@ -470,16 +493,18 @@ static void close_all(struct coordinator_host *host)
     bytes_deinit(&host->beacon);
     free(host->members);
     free(host->order);
+    job_figures_deinit(&host->figures);
     log_close(host->log);
 }
 
-int coordinator_host_run(const struct config *config)
+int coordinator_host_run(const struct config *config, const struct coordinator_extension *extension)
 {
     struct coordinator_host *const host = calloc(1, sizeof(*host));
     CHECK(host != nullptr);
     struct error err = {0};
     signal(SIGPIPE, SIG_IGN);
     host->config = config;
+    host->extension = extension;
     host->run_begun_ns = clock_boot_ns();
     CHECK(uv_loop_init(&host->loop) == 0);
     const enum status status = open_all(host, &err);

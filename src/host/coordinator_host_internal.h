@@ -6,6 +6,8 @@
 #include "core/coordinator.h"
 #include "host/clock.h"
 #include "host/config.h"
+#include "host/coordinator_control.h"
+#include "host/job_figures.h"
 #include "host/log.h"
 #include "host/model_file.h"
 #include "host/worker.h"
@@ -41,7 +43,9 @@ struct offer {
     size_t header_size;
     struct refusal refusal;
     enum status status;
-    bool receiving; /* the payload is not whole yet */
+    bool receiving;          /* the payload is not whole yet */
+    bool verified;           /* its signature is the header's signer's */
+    char hop[MESH_NAME_MAX]; /* who brought it; TLS says so */
 };
 
 /* What the record needs of an accepted update; by member. */
@@ -100,6 +104,11 @@ struct coordinator_host {
     struct member *members;
     uint32_t *order;
     bool stepping;
+    bool cancel_is_due; /* an operator wants it; the machine gets it when a job is there */
+    /* For people. */
+    struct job_figures figures;
+    const struct coordinator_extension *extension; /* null: none */
+    void *extension_state;                         /* null: not open */
     /* Who. */
     struct identity *identity;
     struct keyring *keyring;
@@ -156,6 +165,12 @@ struct coordinator_host {
 
 /* Steps the machine and carries its effects out. Not from within an effect. */
 void host_step(struct coordinator_host *host, struct coordinator_event *event);
+
+/* Something changed that outsiders may see. */
+void host_changed(struct coordinator_host *host);
+
+/* coordinator_control.c: cancels the job for an operator as soon as there is one. */
+void coordinator_control_cancel_if_due(struct coordinator_host *host);
 
 /* Says a local fault on standard error and in the log, and ends the process with exit code 1. */
 void host_fault(struct coordinator_host *host, const char *what, enum status status,
@@ -230,5 +245,7 @@ void run_folder_progress(const struct coordinator_host *host);
                                                  struct bytes *line);
 [[nodiscard]] enum status run_folder_append_metrics(const struct coordinator_host *host,
                                                     struct slice line, struct error *err);
+/* Why the job ended, for people; static. */
+const char *run_folder_reason(const struct coordinator_host *host);
 /* Evaluates on the test images and writes model.safetensors and summary.json. On a worker. */
 [[nodiscard]] enum status run_folder_finish(const struct coordinator_host *host, struct error *err);

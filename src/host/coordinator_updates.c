@@ -72,18 +72,21 @@ static bool wait_for_room(struct coordinator_host *host, uint64_t ticket, uint64
     return true;
 }
 
-static void count_refused(struct coordinator_host *host, enum reason reason)
+/* who: the peer that TLS verified, or whose signature was; never what an envelope only claims. */
+static void count_refused(struct coordinator_host *host, const char *who, enum reason reason)
 {
     const unsigned number = reason;
     host->refused[number < REASONS ? number : 0]++;
+    job_figures_refused(&host->figures, &host->machine.roster, who, reason);
+    host_changed(host);
 }
 
-static void refuse(struct coordinator_host *host, uint64_t ticket, enum reason reason,
-                   const char *text)
+static void refuse(struct coordinator_host *host, uint64_t ticket, const char *who,
+                   enum reason reason, const char *text)
 {
     struct receipt receipt = {.accepted = false, .reason = reason};
     snprintf(receipt.text, sizeof(receipt.text), "%s", text);
-    count_refused(host, reason);
+    count_refused(host, who, reason);
     hub_receipt(host->hub, ticket, &receipt);
 }
 
@@ -122,7 +125,7 @@ static enum reason screen(const struct coordinator_host *host, const struct enve
     return reason == REASON_EQUIVOCATION ? REASON_UNSPECIFIED : reason;
 }
 
-static struct offer *offer_create(struct coordinator_host *host, uint64_t ticket,
+static struct offer *offer_create(struct coordinator_host *host, uint64_t ticket, const char *peer,
                                   const struct envelope *envelope)
 {
     struct offer *const offer = calloc(1, sizeof(*offer));
@@ -130,6 +133,7 @@ static struct offer *offer_create(struct coordinator_host *host, uint64_t ticket
         return nullptr;
     offer->host = host;
     offer->ticket = ticket;
+    snprintf(offer->hop, sizeof(offer->hop), "%s", peer);
     offer->header = envelope->header;
     offer->header_size = envelope->header_bytes.size;
     offer->receiving = true;
@@ -161,7 +165,7 @@ static enum status on_offer(void *context, uint64_t ticket, const char *peer,
         log_event(host->log, LOG_INFO, "update.screened", LOG_STR("node", header->spiffe_id),
                   LOG_STR("hop", peer), LOG_U64("round", header->round),
                   LOG_STR("reason", reason_name(reason)));
-        refuse(host, ticket, reason, reason_text(reason));
+        refuse(host, ticket, peer, reason, reason_text(reason));
         return STATUS_EXISTS;
     }
     const struct update_info info = make_info(header, ticket);
@@ -173,12 +177,12 @@ static enum status on_offer(void *context, uint64_t ticket, const char *peer,
     if (wait_for_room(host, ticket, header->payload_length))
         return STATUS_AGAIN;
     if (host->offer_count >= OFFERS_MAX) {
-        refuse(host, ticket, REASON_BUSY, "too many updates are under way, send it again");
+        refuse(host, ticket, peer, REASON_BUSY, "too many updates are under way, send it again");
         return STATUS_EXISTS;
     }
-    struct offer *const offer = offer_create(host, ticket, envelope);
+    struct offer *const offer = offer_create(host, ticket, peer, envelope);
     if (offer == nullptr) {
-        refuse(host, ticket, REASON_BUSY, "out of memory, send it again");
+        refuse(host, ticket, peer, REASON_BUSY, "out of memory, send it again");
         return STATUS_EXISTS;
     }
     *ret_payload = offer->payload;
@@ -200,6 +204,7 @@ static void run_verify(struct job *job)
     offer->status = envelope_verify(&envelope, &host->verifier, clock_unix_s(), refusal);
     if (offer->status != STATUS_OK)
         return;
+    offer->verified = true;
     struct spiffe_id id;
     offer->status = spiffe_id_parse(offer->header.spiffe_id, strlen(offer->header.spiffe_id), &id,
                                     &refusal->error);
@@ -226,6 +231,12 @@ static void run_verify(struct job *job)
     }
 }
 
+/* Who answers for it: the signer, once the signature is verified, else who brought it. */
+static const char *sender_of(const struct offer *offer)
+{
+    return offer->verified ? offer->header.spiffe_id : offer->hop;
+}
+
 static void on_verified(struct job *job)
 {
     struct offer *const offer = (struct offer *)job;
@@ -237,7 +248,8 @@ static void on_verified(struct job *job)
                   LOG_U64("round", offer->header.round),
                   LOG_STR("reason", reason_name(offer->refusal.reason)),
                   LOG_STR("text", offer->refusal.error.text));
-        refuse(host, offer->ticket, offer->refusal.reason, offer->refusal.error.text);
+        refuse(host, offer->ticket, sender_of(offer), offer->refusal.reason,
+               offer->refusal.error.text);
         offer_forget(host, offer->ticket);
         return;
     }
@@ -259,7 +271,7 @@ static void on_payload(void *context, uint64_t ticket, const struct digest *payl
                   LOG_U64("round", offer->header.round),
                   LOG_STR("reason", reason_name(REASON_DIGEST)),
                   LOG_STR("text", reason_text(REASON_DIGEST)));
-        refuse(host, ticket, REASON_DIGEST, reason_text(REASON_DIGEST));
+        refuse(host, ticket, sender_of(offer), REASON_DIGEST, reason_text(REASON_DIGEST));
         offer_forget(host, ticket);
         return;
     }
@@ -279,7 +291,9 @@ static void on_gone(void *context, uint64_t ticket)
 void updates_receipt(struct coordinator_host *host, const struct coordinator_effect *effect)
 {
     if (effect->kind == FX_RECEIPT_REFUSED) {
-        refuse(host, effect->ticket, effect->reason, reason_text(effect->reason));
+        const struct offer *const offer = *offer_place(host, effect->ticket);
+        refuse(host, effect->ticket, offer != nullptr ? sender_of(offer) : nullptr, effect->reason,
+               reason_text(effect->reason));
         return;
     }
     if (effect->member != NO_MEMBER) {
@@ -291,6 +305,7 @@ void updates_receipt(struct coordinator_host *host, const struct coordinator_eff
         accepted->header_size = offer->header_size;
         accepted->key_id = offer->header.key_id;
         bytes_init(&offer->envelope, ENVELOPE_BYTES_MAX);
+        job_figures_accepted(&host->figures, &host->machine.roster, effect->member);
     }
     const struct receipt receipt = {.accepted = true};
     hub_receipt(host->hub, effect->ticket, &receipt);
@@ -441,7 +456,8 @@ void updates_evidence(struct coordinator_host *host, const struct coordinator_ef
 
 /* refusal's reason and text are set where it is not OK. */
 static enum status admit(struct coordinator_host *host, const char *peer,
-                         const struct join_request *request, struct refusal *refusal)
+                         const struct join_request *request, struct svid_info *ret_info,
+                         struct refusal *refusal)
 {
     struct error *const err = &refusal->error;
     refusal->reason = REASON_WRONG_JOB;
@@ -451,14 +467,13 @@ static enum status admit(struct coordinator_host *host, const char *peer,
     refusal->reason = REASON_IDENTITY;
     if (strcmp(peer, request->spiffe_id) != 0)
         return error_set(err, STATUS_IDENTITY, "%s may not join as somebody else", peer);
-    struct svid_info info;
     const enum status status = keyring_add(host->keyring, request->chain.certificates,
-                                           request->chain.count, clock_unix_s(), &info, err);
+                                           request->chain.count, clock_unix_s(), ret_info, err);
     if (status != STATUS_OK)
         return error_prefix(err, status, "the certificate of the signing key");
-    if (strcmp(info.id.text, peer) != 0)
-        return error_set(err, STATUS_IDENTITY, "the signing key is %s's, not %s's", info.id.text,
-                         peer);
+    if (strcmp(ret_info->id.text, peer) != 0)
+        return error_set(err, STATUS_IDENTITY, "the signing key is %s's, not %s's",
+                         ret_info->id.text, peer);
     return STATUS_OK;
 }
 
@@ -467,12 +482,13 @@ static void on_join(void *context, uint64_t session, const char *peer,
 {
     struct coordinator_host *const host = context;
     struct refusal refusal = {0};
-    const enum status status = admit(host, peer, request, &refusal);
+    struct svid_info info;
+    const enum status status = admit(host, peer, request, &info, &refusal);
     if (status != STATUS_OK) {
         log_event(host->log, LOG_WARN, "member.refused", LOG_STR("node", peer),
                   LOG_STR("reason", reason_name(refusal.reason)),
                   LOG_STR("text", refusal.error.text));
-        count_refused(host, refusal.reason);
+        count_refused(host, peer, refusal.reason);
         hub_end(host->hub, session, refusal.error.text);
         return;
     }
@@ -487,18 +503,26 @@ static void on_join(void *context, uint64_t session, const char *peer,
                           .attempt = request->held.attempt,
                           .payload_digest = request->held.payload_digest}}};
     host_step(host, &event);
+    const uint32_t index = roster_find(&host->machine.roster, peer);
+    if (index != NO_MEMBER && host->members[index].session == session)
+        job_figures_joined(&host->figures, &host->machine.roster, index, clock_unix_ms(),
+                           (uint64_t)info.not_after_unix_s);
 }
 
 static void on_leave(void *context, uint64_t session)
 {
+    struct coordinator_host *const host = context;
     struct coordinator_event event = {.kind = EV_LEAVE, .session = session};
-    host_step(context, &event);
+    const uint32_t index = roster_find_session(&host->machine.roster, session);
+    if (index != NO_MEMBER)
+        job_figures_left(&host->figures, &host->machine.roster, index, clock_unix_ms());
+    host_step(host, &event);
 }
 
 static void on_refused(void *context, const char *peer, const struct refusal *refusal)
 {
     struct coordinator_host *const host = context;
-    count_refused(host, refusal->reason);
+    count_refused(host, peer, refusal->reason);
     log_event(host->log, LOG_WARN, "update.refused", LOG_STR("hop", peer),
               LOG_STR("reason", reason_name(refusal->reason)),
               LOG_STR("text", refusal->error.text));
@@ -507,7 +531,7 @@ static void on_refused(void *context, const char *peer, const struct refusal *re
 static void on_connection_refused(void *context, const char *address, const char *reason)
 {
     struct coordinator_host *const host = context;
-    count_refused(host, REASON_IDENTITY);
+    count_refused(host, nullptr, REASON_IDENTITY);
     log_event(host->log, LOG_WARN, "connection.refused", LOG_STR("address", address),
               LOG_STR("reason", reason));
 }

@@ -205,6 +205,24 @@ void versions_new_round(struct coordinator_host *host)
     CHECK(RAND_bytes((unsigned char *)&host->round_seed, sizeof(host->round_seed)) == 1);
 }
 
+/* The round that is committed, before the machine goes on to the next one. */
+static void note_round(struct coordinator_host *host)
+{
+    const struct coordinator *const machine = &host->machine;
+    const struct control_round round = {
+        .round = machine->round,
+        .selected = machine->selected,
+        .accepted = machine->accepted,
+        .late = machine->late,
+        .round_ms = (clock_boot_ns() - host->marks.announce_ns) / 1000000,
+        .has_loss = machine->measured,
+        .has_accuracy = machine->measured_accuracy,
+        .loss = machine->validation_loss,
+        .accuracy = machine->validation_accuracy,
+    };
+    job_figures_round(&host->figures, &round);
+}
+
 void versions_committed(struct coordinator_host *host, const struct coordinator_effect *effect,
                         struct coordinator_event *event)
 {
@@ -215,8 +233,10 @@ void versions_committed(struct coordinator_host *host, const struct coordinator_
         replace(&host->optimiser_state, host->optimiser_candidate);
         host->optimiser_candidate = nullptr;
         versions_serve(host, host->model);
-        if (effect->round > 0)
+        if (effect->round > 0) {
             run_folder_progress(host);
+            note_round(host);
+        }
         versions_new_round(host);
     }
     if (!host->draining)

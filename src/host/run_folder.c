@@ -146,6 +146,20 @@ static void take_totals(struct coordinator_host *host, const struct bytes *line)
     yyjson_val *const root = yyjson_doc_get_root(doc);
     host->bytes_in_all += yyjson_get_uint(yyjson_obj_get(root, "bytes_in"));
     host->bytes_out_all += yyjson_get_uint(yyjson_obj_get(root, "bytes_out"));
+    yyjson_val *const loss = yyjson_obj_get(root, "loss");
+    yyjson_val *const accuracy = yyjson_obj_get(root, "accuracy");
+    const struct control_round round = {
+        .round = yyjson_get_uint(yyjson_obj_get(root, "round")),
+        .selected = (uint32_t)yyjson_get_uint(yyjson_obj_get(root, "selected")),
+        .accepted = (uint32_t)yyjson_get_uint(yyjson_obj_get(root, "accepted")),
+        .late = (uint32_t)yyjson_get_uint(yyjson_obj_get(root, "late")),
+        .round_ms = (uint64_t)yyjson_get_num(yyjson_obj_get(root, "round_ms")),
+        .has_loss = yyjson_is_num(loss),
+        .has_accuracy = yyjson_is_num(accuracy),
+        .loss = yyjson_get_num(loss),
+        .accuracy = yyjson_get_num(accuracy),
+    };
+    job_figures_round(&host->figures, &round);
     yyjson_doc_free(doc);
 }
 
@@ -222,9 +236,9 @@ void run_folder_progress(const struct coordinator_host *host)
     fflush(stdout);
 }
 
-/* Why the job ended, for people. */
-static const char *reason_of(const struct coordinator *machine)
+const char *run_folder_reason(const struct coordinator_host *host)
 {
+    const struct coordinator *const machine = &host->machine;
     if (machine->outcome == OUTCOME_EXHAUSTED)
         return "convergence.max_rounds was reached";
     if (machine->outcome == OUTCOME_CANCELLED)
@@ -251,7 +265,7 @@ static enum status write_summary(const struct coordinator_host *host,
     yyjson_mut_doc_set_root(doc, root);
     const struct store_version *const version = &host->final_first;
     yyjson_mut_obj_add_str(doc, root, "outcome", outcomes[machine->outcome]);
-    yyjson_mut_obj_add_str(doc, root, "reason", reason_of(machine));
+    yyjson_mut_obj_add_str(doc, root, "reason", run_folder_reason(host));
     yyjson_mut_obj_add_uint(doc, root, "rounds", host->final_rounds);
     if (isfinite(machine->convergence.best_loss) || isfinite(machine->convergence.best_accuracy))
         yyjson_mut_obj_add_uint(doc, root, "best_round", machine->convergence.best_round);

@@ -140,10 +140,11 @@ enum status control_request_decode(enum control_request_kind kind, struct slice 
 
 /* --- status --- */
 
-/* A round and its quality, which the former points to. */
+/* A round and what it points to. */
 struct round_message {
     Fedra__V1__RoundFigures figures;
-    Fedra__V1__Quality quality;
+    Fedra__V1__Figure loss;
+    Fedra__V1__Figure accuracy;
 };
 
 /* Null for no round. */
@@ -151,16 +152,19 @@ static Fedra__V1__RoundFigures *message_of_round(const struct control_round *rou
                                                  struct round_message *made)
 {
     fedra__v1__round_figures__init(&made->figures);
-    fedra__v1__quality__init(&made->quality);
+    fedra__v1__figure__init(&made->loss);
+    fedra__v1__figure__init(&made->accuracy);
     made->figures.round = round->round;
     made->figures.selected = round->selected;
     made->figures.accepted = round->accepted;
     made->figures.late = round->late;
     made->figures.round_ms = round->round_ms;
-    made->quality.loss = round->loss;
-    made->quality.accuracy = round->accuracy;
-    if (round->validated)
-        made->figures.quality = &made->quality;
+    made->loss.value = round->loss;
+    made->accuracy.value = round->accuracy;
+    if (round->has_loss)
+        made->figures.loss = &made->loss;
+    if (round->has_accuracy)
+        made->figures.accuracy = &made->accuracy;
     return round->round > 0 ? &made->figures : nullptr;
 }
 
@@ -172,12 +176,13 @@ static void round_take(const Fedra__V1__RoundFigures *message, struct control_ro
                                         .selected = message->selected,
                                         .accepted = message->accepted,
                                         .late = message->late,
-                                        .round_ms = message->round_ms};
-    if (message->quality == nullptr)
-        return;
-    ret_round->validated = true;
-    ret_round->loss = message->quality->loss;
-    ret_round->accuracy = message->quality->accuracy;
+                                        .round_ms = message->round_ms,
+                                        .has_loss = message->loss != nullptr,
+                                        .has_accuracy = message->accuracy != nullptr};
+    if (ret_round->has_loss)
+        ret_round->loss = message->loss->value;
+    if (ret_round->has_accuracy)
+        ret_round->accuracy = message->accuracy->value;
 }
 
 static bool status_is_valid(const struct control_status *status)
@@ -307,4 +312,10 @@ const char *control_outcome_name(enum wire_outcome outcome)
 {
     static const char *const names[] = {"", "converged", "diverged", "exhausted", "cancelled"};
     return name_at(names, sizeof(names) / sizeof(*names), outcome);
+}
+
+const char *control_action_name(enum control_action action)
+{
+    static const char *const names[] = {"pause", "resume", "cancel"};
+    return name_at(names, sizeof(names) / sizeof(*names), action);
 }

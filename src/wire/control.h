@@ -35,6 +35,9 @@ struct control_request {
     char name[CONTROL_NAME_MAX];
 };
 
+/* What an operator may have a job do. */
+enum control_action { CONTROL_PAUSE, CONTROL_RESUME, CONTROL_CANCEL };
+
 /* fedra.v1.Phase. */
 enum control_phase {
     CONTROL_PHASE_STARTING = 1,
@@ -44,9 +47,10 @@ enum control_phase {
     CONTROL_PHASE_VALIDATING = 5,
     CONTROL_PHASE_COMMITTING = 6,
     CONTROL_PHASE_PAUSED = 7,
-    CONTROL_PHASE_ENDING = 8,
-    CONTROL_PHASE_ENDED = 9,
-    CONTROL_PHASE_FAILED = 10,
+    CONTROL_PHASE_RESTORING = 8,
+    CONTROL_PHASE_ENDING = 9,
+    CONTROL_PHASE_ENDED = 10,
+    CONTROL_PHASE_FAILED = 11,
 };
 
 /* fedra.v1.MemberState. */
@@ -65,7 +69,8 @@ struct control_round {
     uint32_t accepted;
     uint32_t late;
     uint64_t round_ms;
-    bool validated; /* loss and accuracy are known */
+    bool has_loss;
+    bool has_accuracy;
     double loss;
     double accuracy;
 };
@@ -150,7 +155,8 @@ control_member_decode(struct slice input, struct control_member *ret_member, str
                                             char ret_token[static CONTROL_NAME_MAX],
                                             struct error *err);
 
-/* "collecting", "accepted", "exhausted" (empty while the job goes on); static. */
+/* "collecting", "accepted", "exhausted" (empty while the job goes on), "pause"; static. */
 const char *control_phase_name(enum control_phase phase);
 const char *control_member_state_name(enum control_member_state state);
 const char *control_outcome_name(enum wire_outcome outcome);
+const char *control_action_name(enum control_action action);

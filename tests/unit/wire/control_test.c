@@ -35,7 +35,7 @@ static struct control_status sample_status(void)
         .version_number = 299,
         .version_id = counting_digest(0x60),
         .model_digest = counting_digest(0x40),
-        .last = {299, 10, 9, 1, 420, true, 0.5, 0.875},
+        .last = {299, 10, 9, 1, 420, true, true, 0.5, 0.875},
         .best = {.round = 280, .selected = 10, .accepted = 10, .round_ms = 400},
         .uptime_ms = 123456,
         .bytes_in = 1000000,
@@ -104,8 +104,9 @@ static void a_status_is_as_protobuf_writes_it(void **state)
     out.size = 0;
     assert_int_equal(control_status_encode(&read, &out), STATUS_OK);
     assert_golden(&out, "control_status");
-    assert_true(read.last.validated && read.last.loss == 0.5 && read.last.accuracy == 0.875);
-    assert_true(!read.best.validated && read.best.round == 280);
+    assert_true(read.last.has_loss && read.last.has_accuracy && read.last.loss == 0.5 &&
+                read.last.accuracy == 0.875);
+    assert_true(!read.best.has_loss && !read.best.has_accuracy && read.best.round == 280);
     assert_int_equal(read.refusals.by_reason[REASON_NORM], 300);
     bytes_deinit(&out);
 }
@@ -157,8 +158,8 @@ static void the_largest_messages_fit_their_bounds(void **state)
 {
     struct control_status status = sample_status();
     struct control_member member = sample_member();
-    struct control_round round = {UINT64_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX,
-                                  UINT64_MAX, true,       -1e300,     -1e300};
+    struct control_round round = {UINT64_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT64_MAX,
+                                  true,       true,       -1e300,     -1e300};
     struct bytes out;
     memset(status.job, 'j', sizeof(status.job) - 1);
     memset(status.coordinator + 9, 'c', sizeof(status.coordinator) - 10);
