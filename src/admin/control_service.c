@@ -39,7 +39,8 @@ struct control_call {
     const struct method *method;
     uint64_t told; /* the sequence of the status sent last; 0 none */
     bool has_request;
-    bool is_over; /* finished; on_closed follows */
+    bool is_acting; /* what it asked for is begun */
+    bool is_over;   /* finished; on_closed follows */
     char operator_id[SPIFFE_ID_MAX];
 };
 
@@ -258,24 +259,17 @@ static void look_at_action(struct control_call *call)
         finish(call, GRPC_STATUS_FAILED_PRECONDITION, err.text);
 }
 
-static bool is_acting(const struct control_call *call)
-{
-    return call->method->answer == answer_action && call->has_request && !call->is_over;
-}
-
 static void answer_action(struct control_call *call, const struct control_request *request)
 {
     const struct control_service *const service = call->service;
     struct error err = {0};
-    const enum status status = service->ops->done(service->context, call->method->action, &err);
-    if (status != STATUS_OK && status != STATUS_AGAIN) {
-        finish(call, GRPC_STATUS_FAILED_PRECONDITION, err.text);
-        return;
-    }
-    /* Also where it is so already: the opposite may be under way. */
-    service->ops->act(service->context, call->method->action, call->operator_id);
-    if (is_acting(call))
+    const enum status status =
+        service->ops->act(service->context, call->method->action, call->operator_id, &err);
+    call->is_acting = status == STATUS_OK;
+    if (status == STATUS_OK)
         look_at_action(call);
+    else
+        finish(call, GRPC_STATUS_FAILED_PRECONDITION, err.text);
 }
 
 void control_service_changed(struct control_service *service)
@@ -283,7 +277,7 @@ void control_service_changed(struct control_service *service)
     if (service->is_draining)
         return;
     for (struct control_call *call = service->calls; call != nullptr; call = call->next) {
-        if (is_acting(call))
+        if (call->is_acting && !call->is_over)
             look_at_action(call);
     }
     tell_soon(service);

@@ -29,9 +29,11 @@ struct control_ops {
     uint32_t (*member_count)(void *context);
     const char *(*member_name)(void *context, uint32_t at);
     void (*member)(void *context, uint32_t at, struct control_member *ret_member);
-    /* An operator asks for it. May call control_service_changed. */
-    void (*act)(void *context, enum control_action action, const char *operator_id);
-    /* OK: it is so, durably. AGAIN: under way. Else it will not be so, with the reason in err. */
+    /* An operator asks for it; not OK: it cannot be, with the reason in err. May call
+     * control_service_changed. */
+    enum status (*act)(void *context, enum control_action action, const char *operator_id,
+                       struct error *err);
+    /* Of what was begun. OK: it is so, durably. AGAIN: under way. Else it will not be so: err. */
     enum status (*done)(void *context, enum control_action action, struct error *err);
     /* A call was refused to a peer, who was told this text: to count and log. */
     void (*refused)(void *context, const char *peer, const char *text);

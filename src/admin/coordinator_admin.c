@@ -25,9 +25,10 @@ static void get_member(void *context, uint32_t at, struct control_member *ret_me
     coordinator_control_member(context, at, ret_member);
 }
 
-static void act(void *context, enum control_action action, const char *operator_id)
+static enum status act(void *context, enum control_action action, const char *operator_id,
+                       struct error *err)
 {
-    coordinator_control_act(context, action, operator_id);
+    return coordinator_control_act(context, action, operator_id, err);
 }
 
 static enum status is_done(void *context, enum control_action action, struct error *err)

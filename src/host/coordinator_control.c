@@ -41,10 +41,10 @@ static enum control_phase phase_of(const struct coordinator *machine)
     return CONTROL_PHASE_FAILED;
 }
 
-/* From the round's beacon until its version is committed. */
+/* From the round's beacon until its version is committed, or undone. */
 static bool round_is_open(const struct coordinator *machine)
 {
-    return machine->phase >= COORDINATOR_COLLECTING && machine->phase <= COORDINATOR_COMMITTING;
+    return machine->phase >= COORDINATOR_COLLECTING && machine->phase <= COORDINATOR_RESTORING;
 }
 
 static uint32_t count_connected(const struct roster *roster)
@@ -132,11 +132,8 @@ void coordinator_control_member(const struct coordinator_host *host, uint32_t at
                          ret_member);
 }
 
-/*
- * Before the first model is durable a machine that is cancelled just exits, to be started again by
- * whoever keeps it running, and one that starts forgets that it was told to pause: what an operator
- * wants waits until a job is there.
- */
+/* Before the first model is durable a machine that is cancelled just exits, to be started again by
+ * whoever keeps it running: what an operator wants waits until a job is there. */
 static bool is_starting(const struct coordinator_host *host)
 {
     const enum coordinator_phase phase = host->machine.phase;
@@ -158,9 +155,11 @@ void coordinator_control_step_if_due(struct coordinator_host *host)
     }
 }
 
-void coordinator_control_act(struct coordinator_host *host, enum control_action action,
-                             const char *operator_id)
+enum status coordinator_control_act(struct coordinator_host *host, enum control_action action,
+                                    const char *operator_id, struct error *err)
 {
+    if (host->machine.phase == COORDINATOR_ENDED || host->machine.phase == COORDINATOR_FAILED)
+        return coordinator_control_done(host, action, err);
     log_event(host->log, LOG_INFO, "control.action", LOG_STR("action", control_action_name(action)),
               LOG_STR("operator", operator_id));
     host->action_is_due[action] = true;
@@ -170,6 +169,7 @@ void coordinator_control_act(struct coordinator_host *host, enum control_action 
     else if (action == CONTROL_RESUME)
         host->action_is_due[CONTROL_PAUSE] = false;
     coordinator_control_step_if_due(host);
+    return STATUS_OK;
 }
 
 /* Whether the job is durably paused, or not, as wanted. */

@@ -48,12 +48,14 @@ const char *coordinator_control_member_name(const struct coordinator_host *host,
 void coordinator_control_member(const struct coordinator_host *host, uint32_t at,
                                 struct control_member *ret_member);
 
-/* Begins an action that an operator asked for; coordinator_control_done tells its end. */
-void coordinator_control_act(struct coordinator_host *host, enum control_action action,
-                             const char *operator_id);
+/* Begins an action that an operator asked for; coordinator_control_done tells its end. INVAL: it
+ * cannot be, since the job has ended. */
+[[nodiscard]] enum status coordinator_control_act(struct coordinator_host *host,
+                                                  enum control_action action,
+                                                  const char *operator_id, struct error *err);
 
 /*
- * OK: what the action is for is so, durably, whoever asked for it. AGAIN: it is under way. INVAL:
+ * * Of an action that was begun. OK: what it is for is so, durably. AGAIN: it is under way. INVAL:
  * it will not be so, with the reason.
  */
 [[nodiscard]] enum status coordinator_control_done(const struct coordinator_host *host,

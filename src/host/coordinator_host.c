@@ -301,7 +301,7 @@ void host_step(struct coordinator_host *host, struct coordinator_event *event)
         if (status != STATUS_OK)
             host_fault(host, "cannot listen", status, &err);
     }
-    coordinator_control_cancel_if_due(host);
+    coordinator_control_step_if_due(host);
     host_changed(host);
     leave_if_done(host);
 }

@@ -104,7 +104,7 @@ struct coordinator_host {
     struct member *members;
     uint32_t *order;
     bool stepping;
-    bool cancel_is_due; /* an operator wants it; the machine gets it when a job is there */
+    bool action_is_due[CONTROL_CANCEL + 1]; /* an operator wants it, once a job is there */
     /* For people. */
     struct job_figures figures;
     const struct coordinator_extension *extension; /* null: none */
@@ -169,8 +169,8 @@ void host_step(struct coordinator_host *host, struct coordinator_event *event);
 /* Something changed that outsiders may see. */
 void host_changed(struct coordinator_host *host);
 
-/* coordinator_control.c: cancels the job for an operator as soon as there is one. */
-void coordinator_control_cancel_if_due(struct coordinator_host *host);
+/* coordinator_control.c: what operators asked for while there was no job yet. */
+void coordinator_control_step_if_due(struct coordinator_host *host);
 
 /* Says a local fault on standard error and in the log, and ends the process with exit code 1. */
 void host_fault(struct coordinator_host *host, const char *what, enum status status,

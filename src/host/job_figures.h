@@ -53,8 +53,8 @@ void job_figures_joined(struct job_figures *figures, const struct roster *roster
 void job_figures_left(struct job_figures *figures, const struct roster *roster, uint32_t index,
                       uint64_t now_unix_ms);
 
-/* What became of a member's update: accepted, counted by a commit, dropped (a drop that is said again
- * counts once). */
+/* What became of a member's update: accepted, counted by a commit, dropped (a drop that is said
+ * again counts once). */
 void job_figures_accepted(struct job_figures *figures, const struct roster *roster, uint32_t index);
 void job_figures_counted(struct job_figures *figures, const struct roster *roster, uint32_t index);
 void job_figures_dropped(struct job_figures *figures, const struct roster *roster, uint32_t index,

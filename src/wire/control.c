@@ -296,9 +296,9 @@ static const char *name_at(const char *const *names, size_t count, size_t index)
 
 const char *control_phase_name(enum control_phase phase)
 {
-    static const char *const names[] = {"unknown", "starting",   "gathering",  "collecting",
-                                        "closing", "validating", "committing", "paused",
-                                        "ending",  "ended",      "failed"};
+    static const char *const names[] = {"unknown",   "starting",   "gathering",  "collecting",
+                                        "closing",   "validating", "committing", "paused",
+                                        "restoring", "ending",     "ended",      "failed"};
     return name_at(names, sizeof(names) / sizeof(*names), phase);
 }
 

@@ -251,7 +251,7 @@ static void an_action_that_changes_at_once_is_answered_once(void **state)
     world_ask(w, WHO_OPERATOR, "Pause", CONTROL_JOB_ONLY, &any, &call);
     assert_int_equal(call.code, GRPC_STATUS_OK);
     assert_int_equal(call.messages, 1);
-    assert_int_equal(w->acts, 1); /* the opposite might have been under way */
+    assert_int_equal(w->acts, 1);
     world_forget(&call);
 }
 
@@ -259,13 +259,14 @@ static void what_cannot_be_done_is_not_begun(void **state)
 {
     struct world *const w = *state;
     struct world_call call;
-    w->done = STATUS_INVAL;
+    w->act_refused = true;
     world_ask(w, WHO_OPERATOR, "Pause", CONTROL_JOB_ONLY, &any, &call);
     assert_int_equal(call.code, GRPC_STATUS_FAILED_PRECONDITION);
     assert_string_equal(call.text, "the job has ended: exhausted");
     assert_int_equal(w->acts, 0);
     world_forget(&call);
     /* And what becomes impossible while it is under way is said, too. */
+    w->act_refused = false;
     w->done = STATUS_AGAIN;
     world_begin(w, WHO_OPERATOR, "Pause", CONTROL_JOB_ONLY, &any, &call);
     world_wait_for_acts(w, 1);

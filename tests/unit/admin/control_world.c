@@ -39,14 +39,18 @@ static void get_member(void *context, uint32_t at, struct control_member *ret_me
     memcpy(ret_member->spiffe_id, w->names[at], sizeof(ret_member->spiffe_id));
 }
 
-static void act(void *context, enum control_action action, const char *operator_id)
+static enum status act(void *context, enum control_action action, const char *operator_id,
+                       struct error *err)
 {
     struct world *const w = context;
+    if (w->act_refused)
+        return error_set(err, STATUS_INVAL, "the job has ended: exhausted");
     w->acts++;
     w->acted = action;
     snprintf(w->operator_id, sizeof(w->operator_id), "%s", operator_id);
     if (w->changes_in_act)
         control_service_changed(w->service);
+    return STATUS_OK;
 }
 
 static enum status is_done(void *context, enum control_action action, struct error *err)

@@ -55,6 +55,7 @@ struct world {
     uint32_t acts;
     enum control_action acted;
     char operator_id[SPIFFE_ID_MAX];
+    bool act_refused;
     enum status done;
     bool changes_in_act; /* act calls control_service_changed, as a coordinator does */
     uint32_t refusals;
