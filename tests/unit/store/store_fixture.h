@@ -18,11 +18,9 @@
 static inline void fixture_folder(const char *name, char ret_path[static 512])
 {
     const char *const base = getenv("STORE_TEST_FOLDER");
-    char command[600];
-    snprintf(ret_path, 512, "%.300s/run-%.60s-%ld", base == nullptr ? "." : base, name,
-             (long)getpid());
-    snprintf(command, sizeof(command), "rm -rf '%s'", ret_path);
-    assert_int_equal(system(command), 0);
+    snprintf(ret_path, 512, "%.300s/run-%.60s-XXXXXX", base == nullptr ? "." : base, name);
+    assert_non_null(mkdtemp(ret_path));
+    assert_int_equal(rmdir(ret_path), 0); /* the name only: who uses it makes the folder */
 }
 
 static inline void fixture_remove(const char *path)
@@ -99,7 +97,8 @@ static inline void fixture_make(struct fixture_commit *f, uint64_t number, uint6
                                            fixture_payload(number, 1)};
     f->dropped[0] = (struct store_dropped){"spiffe://t/fedra/node/c", number,
                                            fixture_payload(number, 2), "norm over the bound"};
-    f->members[0] = (struct store_member){"spiffe://t/fedra/node/a", true, {{7}}, number, 100, number - 1};
+    f->members[0] =
+        (struct store_member){"spiffe://t/fedra/node/a", true, {{7}}, number, 100, number - 1};
     snprintf(f->learn_state, sizeof(f->learn_state), "learnt %llu", (unsigned long long)number);
     snprintf(f->state_file, sizeof(f->state_file), "state-%llu", (unsigned long long)number);
     f->commit.record = (struct slice){f->record, size};
