@@ -193,6 +193,17 @@ struct config {
         double heartbeat_s;
         uint64_t models_keep;
     } limits;
+    struct {
+        struct {
+            double share;
+            double factor;
+        } slow;
+        struct {
+            double share;
+            uint64_t after_rounds;
+            double down_s;
+        } kill;
+    } faults;
     /* Where key i of the schema came from: its line (> 0), the -n-th --set (< 0), 0 the default. */
     int32_t origin[CONFIG_KEYS_MAX];
     /* The file's name, for messages and origins; "" where there was none. */

@@ -1,9 +1,9 @@
 /*
  * config_read.c - configuration from YAML and --set, with all mistakes found in one go.
  *
- * Works on libyaml's events, as they carry lines; the tree is two levels deep (tree, key) and
- * everything else YAML can do is refused. Values are read in config_value.c, checks over several
- * keys are in config_check.c.
+ * Works on libyaml's events, as they carry lines; sections hold keys and sections as
+ * the schema says, and everything else YAML can do is refused. Values are read in config_value.c,
+ * checks over several keys are in config_check.c.
  */
 #include "host/config_schema.h"
 
@@ -102,7 +102,7 @@ static void skip_open(struct reader *reader)
         else if (closes(&event))
             depth--;
         if (depth > DEPTH_MAX) {
-            MISTAKE(reader, event_line(&event), "", "nested too deep, keys are two levels deep");
+            MISTAKE(reader, event_line(&event), "", "nested too deep, no key is so deep");
             reader->stop = true;
         }
         yaml_event_delete(&event);
@@ -147,7 +147,11 @@ static void mistake_unknown(struct reader *reader, int32_t line, const char *tre
     char path[2 * NAME_MAX_SHOWN];
     const char *const suggestion = config_suggest(tree, name);
     snprintf(path, sizeof path, "%s%s%s", tree ? tree : "", tree ? "." : "", name);
-    if (suggestion)
+    if (strchr(name, '.') &&
+        (config_path_find(path) != UINT32_MAX || config_tree_find(path) != UINT32_MAX))
+        MISTAKE(reader, line, path,
+                "a key with a dot, what stands after it is wanted below, indented");
+    else if (suggestion)
         MISTAKE(reader, line, path, "unknown key, did you mean %s?", suggestion);
     else
         MISTAKE(reader, line, path, "unknown key, `fedra config keys%s%s` lists those there are",
@@ -228,7 +232,9 @@ static void read_value(struct reader *reader, const struct config_key *key)
     yaml_event_delete(&event);
 }
 
-/* One key of a tree, and its value. */
+static void read_section(struct reader *reader, uint32_t tree, int32_t line);
+
+/* One key of a tree, and its value; or a tree in a tree. */
 static void read_key(struct reader *reader, const char *tree, const yaml_event_t *event)
 {
     char name[NAME_MAX_SHOWN];
@@ -239,8 +245,11 @@ static void read_key(struct reader *reader, const char *tree, const yaml_event_t
         skip_value(reader);
         return;
     }
+    const uint32_t inner = config_tree_find_in(tree, name);
     const uint32_t index = config_key_find(tree, name);
-    if (index == UINT32_MAX) {
+    if (inner != UINT32_MAX) {
+        read_section(reader, inner, line);
+    } else if (index == UINT32_MAX) {
         mistake_unknown(reader, line, tree, name);
         skip_value(reader);
     } else if (reader->config->origin[index] != 0) {
@@ -278,9 +287,30 @@ static void read_tree(struct reader *reader, const char *tree)
     }
 }
 
-static void read_schema(struct reader *reader)
+/* A tree whose name was just read. */
+static void read_section(struct reader *reader, uint32_t tree, int32_t line)
+{
+    if (reader->tree_line[tree]) {
+        MISTAKE(reader, line, config_trees[tree].name, "given twice, first in line %d",
+                reader->tree_line[tree]);
+        skip_value(reader);
+        return;
+    }
+    reader->tree_line[tree] = line;
+    read_tree(reader, config_trees[tree].name);
+}
+
+static void read_schema(struct reader *reader, int32_t line)
 {
     yaml_event_t event;
+    if (reader->schema_line) {
+        MISTAKE(reader, line, "schema", "given twice, first in line %d", reader->schema_line);
+        skip_value(reader);
+        return;
+    }
+    reader->schema_line = line;
+    if (reader->top_keys > 1)
+        MISTAKE(reader, line, "schema", "is not the first key, it is wanted before all others");
     if (!next_event(reader, &event))
         return;
     if (!refused_feature(reader, &event, "schema")) {
@@ -307,26 +337,15 @@ static void read_top_key(struct reader *reader, const yaml_event_t *event)
         skip_value(reader);
         return;
     }
-    const bool schema = !strcmp(name, "schema");
-    const uint32_t tree = config_tree_find(name);
-    if (!schema && tree == UINT32_MAX) {
+    const uint32_t tree = config_tree_find_in(nullptr, name);
+    if (!strcmp(name, "schema")) {
+        read_schema(reader, line);
+    } else if (tree != UINT32_MAX) {
+        read_section(reader, tree, line);
+    } else {
         mistake_unknown(reader, line, nullptr, name);
         skip_value(reader);
-        return;
     }
-    int32_t *const seen = schema ? &reader->schema_line : &reader->tree_line[tree];
-    if (*seen) {
-        MISTAKE(reader, line, name, "given twice, first in line %d", *seen);
-        skip_value(reader);
-        return;
-    }
-    *seen = line;
-    if (schema && reader->top_keys > 1)
-        MISTAKE(reader, line, "schema", "is not the first key, it is wanted before all others");
-    if (schema)
-        read_schema(reader);
-    else
-        read_tree(reader, config_trees[tree].name);
 }
 
 /* The document's outermost value. */
@@ -412,6 +431,22 @@ static enum status read_yaml(struct reader *reader, const void *text, size_t siz
     return no_memory ? STATUS_NO_MEMORY : STATUS_OK;
 }
 
+/* Names the first part of a path that is not known. Changes path. */
+static void mistake_unknown_path(struct reader *reader, int32_t line, char *path)
+{
+    const char *tree = nullptr;
+    char *name = path;
+    for (char *dot = strchr(name, '.'); dot; dot = strchr(name, '.')) {
+        *dot = 0;
+        const uint32_t inner = config_tree_find_in(tree, name);
+        if (inner == UINT32_MAX)
+            break;
+        tree = config_trees[inner].name;
+        name = dot + 1;
+    }
+    mistake_unknown(reader, line, tree, name);
+}
+
 /* One --set key.path=value. */
 static void read_set(struct reader *reader, const char *set, int32_t number)
 {
@@ -426,16 +461,11 @@ static void read_set(struct reader *reader, const char *set, int32_t number)
     }
     const uint32_t index = config_path_find(path);
     if (index == UINT32_MAX) {
-        char *const dot = strchr(path, '.');
-        if (dot)
-            *dot = 0;
-        const bool tree = config_tree_find(path) != UINT32_MAX;
-        if (tree && !dot)
+        if (config_tree_find(path) != UINT32_MAX) {
             MISTAKE(reader, -number, path, "is a section, one of its keys is wanted");
-        else if (tree)
-            mistake_unknown(reader, -number, path, dot + 1);
-        else
-            mistake_unknown(reader, -number, nullptr, path);
+            return;
+        }
+        mistake_unknown_path(reader, -number, path);
         return;
     }
     const struct config_key *const key = &config_keys[index];

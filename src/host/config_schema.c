@@ -84,6 +84,9 @@ const struct config_tree config_trees[] = {
     {"validation", "how the coordinator measures each new version"},
     {"identity", "certificates and keys"},
     {"limits", "bounds on what is taken from outside"},
+    {"faults", "what `fedra up` breaks on purpose, for tests and demonstrations"},
+    {"faults.slow", "nodes that train slowly; which ones is drawn from job.seed"},
+    {"faults.kill", "nodes that are killed in the middle of the job, and come back"},
 };
 const uint32_t config_tree_count = sizeof config_trees / sizeof config_trees[0];
 
@@ -242,6 +245,12 @@ const struct config_key config_keys[] = {
         "times one round may be repeated before the job is given up"),
     F64(limits, heartbeat_s, "10", 0.1, 3600, "seconds between two heartbeats of a connection"),
     U64(limits, models_keep, "0", 0, 1000000000, "versions of the model that are kept; 0 is all"),
+
+    F64(faults.slow, share, "0", 0, 1, "share of the nodes that are slow, rounded down to nodes"),
+    F64(faults.slow, factor, "10", 1, 1000, "times as long as the others that a slow node trains"),
+    F64(faults.kill, share, "0", 0, 1, "share of the nodes that are killed, rounded down to nodes"),
+    U64(faults.kill, after_rounds, "5", 1, 1000000000, "rounds after which they are killed, once"),
+    F64(faults.kill, down_s, "5", 0, 86400, "seconds until a killed node is started again"),
 };
 const uint32_t config_key_count = sizeof config_keys / sizeof config_keys[0];
 
@@ -271,13 +280,42 @@ uint32_t config_path_find(const char *path)
     return UINT32_MAX;
 }
 
-uint32_t config_tree_find(const char *name)
+uint32_t config_tree_find(const char *path)
 {
     for (uint32_t i = 0; i < config_tree_count; i++) {
-        if (!strcmp(config_trees[i].name, name))
+        if (!strcmp(config_trees[i].name, path))
             return i;
     }
     return UINT32_MAX;
+}
+
+/* The last part of a tree's path, where the tree lies in parent (null: at the first level). */
+static const char *name_in(const char *parent, const char *path)
+{
+    const char *const dot = strrchr(path, '.');
+    if (!parent)
+        return dot ? nullptr : path;
+    const bool within =
+        dot && (size_t)(dot - path) == strlen(parent) && !strncmp(path, parent, strlen(parent));
+    return within ? dot + 1 : nullptr;
+}
+
+uint32_t config_tree_find_in(const char *parent, const char *name)
+{
+    for (uint32_t i = 0; i < config_tree_count; i++) {
+        const char *const own = name_in(parent, config_trees[i].name);
+        if (own && !strcmp(own, name))
+            return i;
+    }
+    return UINT32_MAX;
+}
+
+uint32_t config_tree_depth(uint32_t tree)
+{
+    uint32_t depth = 0;
+    for (const char *c = config_trees[tree].name; *c; c++)
+        depth += *c == '.';
+    return depth;
 }
 
 const char *config_key_path(uint32_t index)
@@ -292,12 +330,13 @@ static size_t distance_max(const char *name)
     return length < 6 ? 1 + (length > 3) : length / 3;
 }
 
-static const char *nearest_tree(const char *name)
+static const char *nearest_tree(const char *parent, const char *name)
 {
     const char *best = nullptr;
     size_t best_distance = distance_max(name) + 1;
     for (uint32_t i = 0; i < config_tree_count; i++) {
-        const size_t distance = text_distance(name, config_trees[i].name);
+        const char *const own = name_in(parent, config_trees[i].name);
+        const size_t distance = own ? text_distance(name, own) : SIZE_MAX;
         if (distance < best_distance) {
             best_distance = distance;
             best = config_trees[i].name;
@@ -319,8 +358,8 @@ const char *config_suggest(const char *tree, const char *name)
             best = config_keys[i].path;
         }
     }
-    if (!tree)
-        best = nearest_tree(name);
+    if (!best)
+        best = nearest_tree(tree, name);
     for (uint32_t i = 0; !best && i < config_key_count; i++) { /* the right key, elsewhere */
         if (!strcmp(name, config_keys[i].name))
             best = config_keys[i].path;

@@ -37,7 +37,7 @@ enum config_text_kind {
 };
 
 struct config_key {
-    const char *tree;
+    const char *tree; /* "faults.slow": the path of the tree it lies in */
     const char *name;
     const char *path; /* "tree.name" */
     enum config_type type;
@@ -55,8 +55,10 @@ struct config_key {
     bool optional; /* TEXT: may be "" */
 };
 
+/* A section of the file. One whose name has a dot lies in the one before it, "faults.slow" in
+ * "faults". */
 struct config_tree {
-    const char *name;
+    const char *name; /* its path */
     const char *help;
 };
 
@@ -68,7 +70,14 @@ extern const uint32_t config_tree_count;
 /* The index of a key or a tree, or UINT32_MAX. */
 uint32_t config_key_find(const char *tree, const char *name);
 uint32_t config_path_find(const char *path);
-uint32_t config_tree_find(const char *name);
+uint32_t config_tree_find(const char *path);
+
+/* The index of the tree that lies in parent (null: at the first level) under name, or UINT32_MAX.
+ */
+uint32_t config_tree_find_in(const char *parent, const char *name);
+
+/* How many trees a tree lies in: 0 for most. */
+uint32_t config_tree_depth(uint32_t tree);
 
 /*
  * What a user may have meant: the nearest key path for an unknown key, the nearest tree (or key)

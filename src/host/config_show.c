@@ -35,14 +35,16 @@ static enum status write_yaml(const struct config *config, bool origins, FILE *f
     char origin[256];
     fprintf(file, "schema: %d\n", CONFIG_SCHEMA);
     for (uint32_t t = 0; t < config_tree_count; t++) {
-        fprintf(file, "%s:\n", config_trees[t].name);
+        const int indent = 2 * (int)config_tree_depth(t);
+        const char *const dot = strrchr(config_trees[t].name, '.');
+        fprintf(file, "%*s%s:\n", indent, "", dot ? dot + 1 : config_trees[t].name);
         for (uint32_t i = 0; i < config_key_count; i++) {
             const struct config_key *const key = &config_keys[i];
             if (strcmp(key->tree, config_trees[t].name) != 0)
                 continue;
             config_value_write(key, config, value);
             origin_write(config, i, origin, sizeof origin);
-            const int width = fprintf(file, "  %s: %s", key->name, value);
+            const int width = fprintf(file, "%*s  %s: %s", indent, "", key->name, value);
             if (origins)
                 fprintf(file, "%*s  # %s", width < COMMENT_COLUMN ? COMMENT_COLUMN - width : 0, "",
                         origin);
@@ -68,6 +70,15 @@ static const char *shown_default(const struct config_key *key)
     return key->default_value[0] ? key->default_value : "\"\"";
 }
 
+static bool holds_keys(const char *tree)
+{
+    for (uint32_t i = 0; i < config_key_count; i++) {
+        if (!strcmp(config_keys[i].tree, tree))
+            return true;
+    }
+    return false;
+}
+
 enum status config_write_docs(FILE *file)
 {
     char wanted[CONFIG_WRONG_MAX];
@@ -81,9 +92,11 @@ enum status config_write_docs(FILE *file)
           "mistakes. Text may stand in quotes, numbers may not. `\"\"` means: not given.\n",
           file);
     for (uint32_t t = 0; t < config_tree_count; t++) {
-        fprintf(file, "\n## %s\n\n%c%s.\n\n", config_trees[t].name,
-                config_trees[t].help[0] - 'a' + 'A', config_trees[t].help + 1);
-        fputs("| Key | Value | Default | Meaning |\n|---|---|---|---|\n", file);
+        fprintf(file, "\n##%s %s\n\n%c%s.\n", config_tree_depth(t) > 0 ? "#" : "",
+                config_trees[t].name, config_trees[t].help[0] - 'a' + 'A',
+                config_trees[t].help + 1);
+        if (holds_keys(config_trees[t].name))
+            fputs("\n| Key | Value | Default | Meaning |\n|---|---|---|---|\n", file);
         for (uint32_t i = 0; i < config_key_count; i++) {
             const struct config_key *const key = &config_keys[i];
             if (strcmp(key->tree, config_trees[t].name) != 0)

@@ -82,7 +82,8 @@ static void values_of_each_type_are_read(void **state)
               "log:\n  level: debug\n"
               "model:\n  kind: mlp\n  hidden:\n    - 128\n    - 64\n"
               "data:\n  format: idx\n  path: d\n  evaluate_test_at_end: true\n"
-              "train:\n  learning_rate: 5e-2\n  momentum: .5\n",
+              "train:\n  learning_rate: 5e-2\n  momentum: .5\n"
+              "faults:\n  slow: {share: 0.05, factor: 10}\n  kill:\n    after_rounds: 7\n",
               nullptr, 0, &config);
     assert_string_equal(config.job.name, "a-1");
     assert_true(config.job.seed == UINT64_MAX);
@@ -95,6 +96,8 @@ static void values_of_each_type_are_read(void **state)
     assert_true(config.data.evaluate_test_at_end);
     assert_true(config.train.learning_rate == 0.05);
     assert_true(config.train.momentum == 0.5);
+    assert_true(config.faults.slow.share == 0.05);
+    assert_int_equal(config.faults.kill.after_rounds, 7);
 }
 
 static void set_overrides_the_file_and_the_last_one_wins(void **state)
@@ -132,6 +135,8 @@ static void written_configuration_reads_back_to_the_same_values(void **state)
         config.train.learning_rate = random_unit(&random) + 1e-300;
         config.train.weight_decay = 1e-9 * random_unit(&random);
         config.limits.update_norm_max = 1e6 * (random_unit(&random) + 1e-18);
+        config.faults.slow.share = random_unit(&random);
+        config.faults.kill.down_s = random_unit(&random);
         config.model.kind = CONFIG_MODEL_MLP;
         config.model.hidden.count = 1 + (uint32_t)random_below(&random, CONFIG_LIST_MAX);
         for (uint32_t j = 0; j < CONFIG_LIST_MAX; j++)

@@ -25,6 +25,10 @@ struct wrong_case {
     KEY(tree, key, value, value " is out of range, " wanted " is wanted")
 #define UNKNOWN(tree, key, value, wanted)                                                          \
     KEY(tree, key, value, value " is unknown, " wanted " is wanted")
+/* The same for a key of a section in a section. */
+#define INNER(tree, inner, key, value, wanted)                                                     \
+    {#tree ":\n  " #inner ":\n    " #key ": " value "\n",                                          \
+     F "4: " #tree "." #inner "." #key ": " value " is out of range, " wanted " is wanted\n"}
 #define WHOLE(low, high) "a whole number from " #low " to " #high
 
 static const struct wrong_case key_cases[] = {
@@ -160,6 +164,11 @@ static const struct wrong_case key_cases[] = {
     RANGE(limits, rounds_repeat_max, "1000001", WHOLE(0, 1000000)),
     RANGE(limits, heartbeat_s, "0", "a number from 0.1 to 3600"),
     RANGE(limits, models_keep, "1000000001", WHOLE(0, 1000000000)),
+    INNER(faults, slow, share, "1.1", "a number from 0 to 1"),
+    INNER(faults, slow, factor, "0.5", "a number from 1 to 1000"),
+    INNER(faults, kill, share, "-1", "a number from 0 to 1"),
+    INNER(faults, kill, after_rounds, "0", WHOLE(1, 1000000000)),
+    INNER(faults, kill, down_s, "86401", "a number from 0 to 86400"),
 };
 
 static const struct wrong_case shape_cases[] = {
@@ -195,7 +204,22 @@ static const struct wrong_case shape_cases[] = {
     {"job:\n  name: \xff\n", F "3: not UTF-8 text, a YAML file in UTF-8 is wanted\n"},
     {"zz: [[[[[[[[[[1]]]]]]]]]]\n",
      F "2: zz: unknown key, `fedra config keys` lists those there are\n" F
-       "2: nested too deep, keys are two levels deep\n"},
+       "2: nested too deep, no key is so deep\n"},
+    {"faults:\n  slow:\n    shrae: 1\n",
+     F "4: faults.slow.shrae: unknown key, did you mean faults.slow.share?\n"},
+    {"faults:\n  slwo:\n    share: 1\n",
+     F "3: faults.slwo: unknown key, did you mean faults.slow?\n"},
+    {"faults:\n  share: 1\n", F "3: faults.share: unknown key, did you mean aggregation.share?\n"},
+    {"faults: {slow: {share: 0}, slow: {share: 0}}\n",
+     F "2: faults.slow: given twice, first in line 2\n"},
+    {"faults:\n  slow:\n    share: 0\n    share: 0\n",
+     F "5: faults.slow.share: given twice, first in line 4\n"},
+    {"faults:\n  slow: 0.1\n",
+     F "3: faults.slow: is a section, its keys are wanted below it, indented\n"},
+    {"faults:\n  slow.share: 0.1\n",
+     F "3: faults.slow.share: a key with a dot, what stands after it is wanted below, indented\n"},
+    {"faults.slow:\n  share: 0.1\n",
+     F "2: faults.slow: a key with a dot, what stands after it is wanted below, indented\n"},
     {"data:\n  part: 3\n  parts: 3\n", F "3: data.part: 3 is not under data.parts, a whole number "
                                          "from 0 to 2 is wanted\n"},
     {"model:\n  hidden: [1]\n", F "3: model.hidden: is only for model.kind mlp, [] is wanted\n"},
@@ -306,8 +330,9 @@ static void schema_must_be_there_first_and_known(void **state)
 static void wrong_set_is_named_by_its_number(void **state)
 {
     const char *const sets[] = {
-        "job.seed=7", "aggregation.k_threshold=2", "trian.momentum=0",   "train",
-        "train=1",    "train.lerning_rate=1",      "model.hidden=[1,x]", "log.file=\xff",
+        "job.seed=7",    "aggregation.k_threshold=2", "trian.momentum=0",   "train",
+        "train=1",       "train.lerning_rate=1",      "model.hidden=[1,x]", "log.file=\xff",
+        "faults.slow=1", "faults.slow.shar=1",        "faults.slw.share=1", "faults.kill.share=7",
     };
     expect_report(
         "schema: 1\n", 10, sets, sizeof sets / sizeof sets[0],
@@ -318,7 +343,11 @@ static void wrong_set_is_named_by_its_number(void **state)
         "--set 6: train.lerning_rate: unknown key, did you mean train.learning_rate?\n"
         "--set 7: model.hidden: x is not a whole decimal number, a list of at most 8 whole numbers "
         "from 1 to 65536, as [128, 64] is wanted\n"
-        "--set 8: log.file: \\xff is not UTF-8, a path of at most 1023 bytes is wanted\n");
+        "--set 8: log.file: \\xff is not UTF-8, a path of at most 1023 bytes is wanted\n"
+        "--set 9: faults.slow: is a section, one of its keys is wanted\n"
+        "--set 10: faults.slow.shar: unknown key, did you mean faults.slow.share?\n"
+        "--set 11: faults.slw: unknown key, did you mean faults.slow?\n"
+        "--set 12: faults.kill.share: 7 is out of range, a number from 0 to 1 is wanted\n");
 }
 
 static void set_takes_part_in_checks_of_several_keys(void **state)
