@@ -131,31 +131,34 @@ int config_command(int argc, char **argv)
     return command_run(&config_actions, argc, argv);
 }
 
-int command_run_role(const struct option_table *table, int argc, char **argv, const char **file,
-                     const struct option_list *sets, const char *who, const char *const *needed,
-                     uint32_t needed_count, int (*run)(const struct config *config))
+int command_run_role(const struct option_table *table, int argc, char **argv,
+                     const struct option_list *files, const struct option_list *sets,
+                     const char *who, const char *const *needed, uint32_t needed_count,
+                     int (*run)(const struct config *configs, uint32_t count))
 {
     uint32_t operands = 0;
     const int early = options_parse_or_exit_code(table, argc, argv, &operands);
     if (early >= 0)
         return early;
-    if (*file == nullptr) {
+    if (files->count == 0) {
         fprintf(stderr, "%s: needs its configuration, -c FILE\n", who);
         return EXIT_USAGE;
     }
-    struct config *const config = malloc(sizeof(*config));
-    int code = EXIT_USAGE;
+    struct config *const configs = calloc(files->count, sizeof(*configs));
     struct config_report report;
     config_report_init(&report);
-    if (config == nullptr)
+    enum status status = configs != nullptr ? STATUS_OK : STATUS_NO_MEMORY;
+    if (status != STATUS_OK)
         fprintf(stderr, "%s: out of memory\n", who);
-    else if (command_load_config(*file, sets, config) == STATUS_OK) {
-        if (config_require(config, who, needed, needed_count, &report) == STATUS_OK)
-            code = run(config);
-        else
-            command_write_report(&report, stderr);
+    for (uint32_t i = 0; i < files->count && configs != nullptr; i++) {
+        enum status own = command_load_config(files->items[i], sets, &configs[i]);
+        if (own == STATUS_OK)
+            own = config_require(&configs[i], who, needed, needed_count, &report);
+        status = status == STATUS_OK ? own : status;
     }
+    command_write_report(&report, stderr);
+    const int code = status == STATUS_OK ? run(configs, files->count) : EXIT_USAGE;
     config_report_deinit(&report);
-    free(config);
+    free(configs);
     return code;
 }

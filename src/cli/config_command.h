@@ -24,8 +24,9 @@ void command_write_report(const struct config_report *report, FILE *file);
 
 /*
  * What `fedra coordinator` and `fedra node` do alike: parse argv by table (whose options point to
- * file and sets), load and check the configuration, demand the keys that who needs, run it.
+ * files and sets), load and check all configurations, demand the keys that who needs, run them.
  */
-int command_run_role(const struct option_table *table, int argc, char **argv, const char **file,
-                     const struct option_list *sets, const char *who, const char *const *needed,
-                     uint32_t needed_count, int (*run)(const struct config *config));
+int command_run_role(const struct option_table *table, int argc, char **argv,
+                     const struct option_list *files, const struct option_list *sets,
+                     const char *who, const char *const *needed, uint32_t needed_count,
+                     int (*run)(const struct config *configs, uint32_t count));

@@ -11,17 +11,20 @@
 
 static const char *const needed[] = {"server.listen", "server.state", "identity.directory"};
 
-static int run(const struct config *config)
+static int run(const struct config *configs, uint32_t count)
 {
-    return coordinator_host_run(config, &coordinator_admin);
+    if (count == 1)
+        return coordinator_host_run(configs, &coordinator_admin);
+    fprintf(stderr, "fedra coordinator: takes one configuration, not %u\n", count);
+    return EXIT_USAGE;
 }
 
 int coordinator_command(int argc, char **argv)
 {
-    const char *file = nullptr;
+    struct option_list files = {0};
     struct option_list sets = {0};
     const struct option_spec specs[] = {
-        {"config", 'c', "FILE", "the configuration", .text = &file},
+        {"config", 'c', "FILE", "the configuration", .list = &files},
         {"set", 0, "KEY=VALUE", "override a key; may be repeated", .list = &sets},
     };
     const struct option_table table = {
@@ -31,6 +34,6 @@ int coordinator_command(int argc, char **argv)
         .specs = specs,
         .spec_count = sizeof(specs) / sizeof(*specs),
     };
-    return command_run_role(&table, argc, argv, &file, &sets, "fedra coordinator", needed,
+    return command_run_role(&table, argc, argv, &files, &sets, "fedra coordinator", needed,
                             sizeof(needed) / sizeof(*needed), run);
 }

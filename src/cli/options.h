@@ -17,7 +17,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-enum { OPTION_LIST_MAX = 64, EXIT_USAGE = 2 };
+enum { OPTION_LIST_MAX = 256, EXIT_USAGE = 2 };
 
 /* The values of an option that may be repeated, borrowed from argv. */
 struct option_list {

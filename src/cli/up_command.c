@@ -9,7 +9,10 @@
 
 #include "base/check.h"
 #include "cli/config_command.h"
+#include "cli/node_command.h"
+#include "cli/up_children.h"
 #include "host/clock.h"
+#include "host/fault_plan.h"
 #include "host/job_data.h"
 #include "host/run_setup.h"
 #include "host/supervisor.h"
@@ -19,6 +22,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 #include <yyjson.h>
@@ -31,6 +35,7 @@ enum {
     END_TERM_MS = 2000,          /* then after SIGTERM */
     END_COORDINATOR_MS = 10000,  /* what the coordinator gets to cancel the job */
     SECOND_SIGNAL_MS = 100, /* sooner it is the same one, sent to us and to our process group */
+    WATCH_MS = 50,
     SUMMARY_BYTES_MAX = 65536,
     LAST_LINE_MAX = 512,
 };
@@ -41,20 +46,26 @@ struct up {
     uv_loop_t loop;
     uv_signal_t signals[2];
     uv_timer_t timer;
+    uv_timer_t watch; /* for the rounds after which nodes are killed */
     struct log *log;
     struct supervisor *supervisor;
-    struct child *children; /* the coordinator, then the nodes, last the authority */
-    uint32_t nodes;
+    struct up_children children;
+    struct run_shape shape;
     enum phase phase;
     int exit_code;
-    uint64_t signalled_ns; /* when the first signal to end came */
+    uint64_t signalled_ns;     /* when the first signal to end came */
+    struct fault_plan *faults; /* [shape.nodes] */
+    uint64_t kill_after;
+    uint32_t kill_down_ms;
+    uint64_t rounds; /* committed when metrics.jsonl had metrics_size bytes */
+    off_t metrics_size;
     char folder[RUN_PATH_MAX];
-    char authority[CONFIG_ADDRESS_MAX];
 };
 
 struct up_options {
     const char *file;
     uint64_t nodes;
+    uint64_t per_process;
     uint64_t seed;
     const char *folder;
     const char *label;
@@ -78,8 +89,8 @@ static void enter(struct up *up, enum phase phase, uint32_t timeout_ms)
 
 static void stop_all(struct up *up, int number)
 {
-    for (uint32_t i = 0; i < up->nodes + 2; i++)
-        supervisor_stop(up->supervisor, &up->children[i], number);
+    for (uint32_t i = 0; i < up->children.count; i++)
+        supervisor_stop(up->supervisor, &up->children.children[i], number);
     stop_if_all_ended(up);
 }
 
@@ -89,9 +100,9 @@ static void leave(struct up *up)
     if (up->phase >= LEAVING)
         return;
     enter(up, LEAVING, END_BY_THEMSELVES_MS);
-    for (uint32_t i = 0; i < up->nodes + 2; i++)
-        up->children[i].wanted = false;
-    supervisor_stop(up->supervisor, &up->children[up->nodes + 1], SIGTERM);
+    for (uint32_t i = 0; i < up->children.count; i++)
+        up->children.children[i].wanted = false;
+    supervisor_stop(up->supervisor, up_authority(&up->children), SIGTERM);
     stop_if_all_ended(up);
 }
 
@@ -131,8 +142,8 @@ static void on_signal(uv_signal_t *handle, int number)
     up->signalled_ns = now;
     fprintf(stderr, "fedra up: ending the job; once more ends it at once\n");
     enter(up, CANCELLING, END_COORDINATOR_MS);
-    supervisor_stop(up->supervisor, &up->children[0], SIGTERM);
-    if (up->children[0].pid == 0)
+    supervisor_stop(up->supervisor, up_coordinator(&up->children), SIGTERM);
+    if (up_coordinator(&up->children)->pid == 0)
         leave_at_once(up);
 }
 
@@ -177,8 +188,8 @@ static bool job_ended(const struct up *up, int code)
 static bool on_exit_of_child(void *context, struct child *child, int code, int number)
 {
     struct up *const up = context;
-    const bool is_coordinator = child == &up->children[0];
-    const bool is_node = !is_coordinator && child != &up->children[up->nodes + 1];
+    const bool is_coordinator = child == up_coordinator(&up->children);
+    const bool is_node = !is_coordinator && child != up_authority(&up->children);
     const bool ended = is_coordinator && job_ended(up, code);
     if (up->phase == RUNNING && ended) {
         up->exit_code = code;
@@ -200,69 +211,72 @@ static bool on_exit_of_child(void *context, struct child *child, int code, int n
 
 static void forget(struct up *up)
 {
-    for (uint32_t i = 0; up->children != nullptr && i < up->nodes + 2; i++) {
-        for (size_t j = 0; j < CHILD_ARGUMENTS_MAX; j++)
-            free(up->children[i].arguments[j]);
-        free(up->children[i].output);
-    }
-    free(up->children);
+    up_children_deinit(&up->children);
+    free(up->faults);
     log_close(up->log);
     free(up);
 }
 
-/* One child: PROGRAM COMMAND -c CONFIG. */
-static void describe(struct up *up, struct child *child, const char *program, const char *command,
-                     const char *name)
-{
-    char text[RUN_PATH_MAX + 96];
-    snprintf(child->name, sizeof(child->name), "%s", name);
-    child->arguments[0] = strdup(program);
-    child->arguments[1] = strdup(command);
-    child->arguments[2] = strdup("-c");
-    snprintf(text, sizeof(text), "%s/config/%s.yaml", up->folder, name);
-    child->arguments[3] = strdup(text);
-    snprintf(text, sizeof(text), "%s/logs/%s.err", up->folder, name);
-    child->output = strdup(text);
-    CHECK(child->arguments[0] && child->arguments[1] && child->arguments[3] && child->output);
-}
-
-static void describe_authority(struct up *up, struct child *child, const char *program)
-{
-    char text[RUN_PATH_MAX + 96];
-    const char *const words[] = {"ca", "serve", "--listen", up->authority};
-    snprintf(child->name, sizeof(child->name), "authority");
-    child->arguments[0] = strdup(program);
-    for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++)
-        child->arguments[1 + i] = strdup(words[i]);
-    child->arguments[5] = strdup("--dir");
-    snprintf(text, sizeof(text), "%s/authority", up->folder);
-    child->arguments[6] = strdup(text);
-    child->arguments[7] = strdup("--identity");
-    snprintf(text, sizeof(text), "%s/identity/authority", up->folder);
-    child->arguments[8] = strdup(text);
-    snprintf(text, sizeof(text), "%s/logs/authority.log", up->folder);
-    child->output = strdup(text);
-    CHECK(child->arguments[6] && child->arguments[8] && child->output);
-}
-
 static enum status start_children(struct up *up, struct error *err)
 {
-    char name[CONFIG_NAME_MAX];
-    char program[RUN_PATH_MAX];
-    const ssize_t length = readlink("/proc/self/exe", program, sizeof(program) - 1);
-    if (length <= 0)
-        return error_set_errno(err, STATUS_IO, errno, "/proc/self/exe");
-    program[length] = 0;
-    describe(up, &up->children[0], program, "coordinator", "coordinator");
-    up->children[0].keeps_output = true; /* its progress is ours */
-    for (uint32_t i = 0; i < up->nodes; i++) {
-        run_node_name(i, name);
-        describe(up, &up->children[1 + i], program, "node", name);
-    }
-    describe_authority(up, &up->children[up->nodes + 1], program);
+    char pid[32];
     enum status status = STATUS_OK;
-    for (uint32_t i = 0; i < up->nodes + 2 && status == STATUS_OK; i++)
-        status = supervisor_start(up->supervisor, &up->children[i], err);
+    snprintf(pid, sizeof(pid), "%ld", (long)getpid());
+    CHECK(setenv(NODE_STARTED_BY, pid, 1) == 0);
+    for (uint32_t i = 0; i < up->children.count && status == STATUS_OK; i++)
+        status = supervisor_start(up->supervisor, &up->children.children[i], err);
+    return status;
+}
+
+/* How many rounds are committed: lines of metrics.jsonl, which is made anew at some starts. */
+static uint64_t count_rounds(struct up *up)
+{
+    char path[RUN_PATH_MAX + 32];
+    char buffer[4096];
+    struct stat info;
+    snprintf(path, sizeof(path), "%s/metrics.jsonl", up->folder);
+    if (stat(path, &info) != 0 || info.st_size == up->metrics_size)
+        return up->rounds;
+    up->metrics_size = info.st_size;
+    FILE *const file = fopen(path, "re");
+    if (file == nullptr)
+        return up->rounds;
+    up->rounds = 0;
+    for (size_t size; (size = fread(buffer, 1, sizeof(buffer), file)) > 0;) {
+        for (size_t i = 0; i < size; i++)
+            up->rounds += buffer[i] == '\n';
+    }
+    fclose(file);
+    return up->rounds;
+}
+
+/* Kills who is to be killed once the rounds before are committed. */
+static void on_watch(uv_timer_t *timer)
+{
+    struct up *const up = timer->data;
+    if (count_rounds(up) < up->kill_after)
+        return;
+    uv_timer_stop(timer);
+    for (uint32_t i = 0; i < up->shape.nodes && up->phase == RUNNING; i++) {
+        if (up->faults[i].killed)
+            supervisor_kill(up->supervisor, &up->children.children[1 + i], up->kill_down_ms);
+    }
+}
+
+/* Several nodes in a process kill themselves (host/node_faults.c). */
+static enum status plan_kills(struct up *up, const struct config *config, struct error *err)
+{
+    up->kill_after = config->faults.kill.after_rounds;
+    up->kill_down_ms = (uint32_t)(config->faults.kill.down_s * 1000);
+    up->faults = calloc(up->shape.nodes + 1, sizeof(*up->faults));
+    if (up->faults == nullptr)
+        return error_set(err, STATUS_NO_MEMORY, "no memory for %u nodes", up->shape.nodes);
+    const enum status status = fault_plan_draw(config, up->shape.nodes, up->faults, err);
+    bool any = false;
+    for (uint32_t i = 0; i < up->shape.nodes && status == STATUS_OK; i++)
+        any = any || up->faults[i].killed;
+    if (any && up->shape.per_process == 1 && count_rounds(up) < up->kill_after)
+        uv_timer_start(&up->watch, on_watch, WATCH_MS, WATCH_MS);
     return status;
 }
 
@@ -308,25 +322,30 @@ static bool print_summary(const struct up *up, const char *label)
     return whole;
 }
 
-static enum status run_children(struct up *up, struct error *err)
+static enum status run_children(struct up *up, const struct config *config, struct error *err)
 {
     static const int numbers[] = {SIGINT, SIGTERM};
     CHECK(uv_loop_init(&up->loop) == 0);
     CHECK(uv_timer_init(&up->loop, &up->timer) == 0);
+    CHECK(uv_timer_init(&up->loop, &up->watch) == 0);
     up->timer.data = up;
+    up->watch.data = up;
     for (size_t i = 0; i < 2; i++) {
         CHECK(uv_signal_init(&up->loop, &up->signals[i]) == 0);
         up->signals[i].data = up;
         CHECK(uv_signal_start(&up->signals[i], on_signal, numbers[i]) == 0);
     }
-    enum status status = supervisor_open(&up->loop, up->log, up->children, up->nodes + 2,
-                                         on_exit_of_child, up, &up->supervisor);
+    enum status status = supervisor_open(&up->loop, up->log, up->children.children,
+                                         up->children.count, on_exit_of_child, up, &up->supervisor);
+    if (status == STATUS_OK)
+        status = plan_kills(up, config, err);
     if (status == STATUS_OK)
         status = start_children(up, err);
     if (status == STATUS_OK)
         uv_run(&up->loop, UV_RUN_DEFAULT);
     supervisor_close(up->supervisor);
     uv_close((uv_handle_t *)&up->timer, nullptr);
+    uv_close((uv_handle_t *)&up->watch, nullptr);
     for (size_t i = 0; i < 2; i++)
         uv_close((uv_handle_t *)&up->signals[i], nullptr);
     uv_run(&up->loop, UV_RUN_DEFAULT);
@@ -350,13 +369,12 @@ static enum status prepare(struct up *up, const struct up_options *options, stru
     }
     enum status status = job_check_data(config, err);
     if (status == STATUS_OK)
-        status = run_setup(up->folder, config, up->nodes, err);
+        status = run_setup(up->folder, config, &up->shape, err);
+    if (status == STATUS_OK)
+        status = up_children_init(&up->children, up->folder, &up->shape, config->identity.authority,
+                                  err);
     if (status != STATUS_OK)
         return status;
-    memcpy(up->authority, config->identity.authority, sizeof(up->authority));
-    up->children = calloc(up->nodes + 2, sizeof(*up->children));
-    if (up->children == nullptr)
-        return error_set(err, STATUS_NO_MEMORY, "no memory for %u processes", up->nodes);
     snprintf(path, sizeof(path), "%s/logs/up.log", up->folder);
     return log_open(path, LOG_INFO, LOG_FORMAT_TEXT, err, &up->log);
 }
@@ -367,14 +385,15 @@ static int run(const struct up_options *options, struct config *config)
     struct error err = {0};
     CHECK(up != nullptr);
     signal(SIGPIPE, SIG_IGN);
-    up->nodes = (uint32_t)options->nodes;
+    up->shape = (struct run_shape){.nodes = (uint32_t)options->nodes,
+                                   .per_process = (uint32_t)options->per_process};
     up->exit_code = EXIT_FAILURE;
     enum status status = prepare(up, options, config, &err);
     if (status == STATUS_OK) {
-        printf("%u nodes, up to %llu rounds; the run's folder is %s\n", up->nodes,
+        printf("%u nodes, up to %llu rounds; the run's folder is %s\n", up->shape.nodes,
                (unsigned long long)config->convergence.max_rounds, up->folder);
         fflush(stdout);
-        status = run_children(up, &err);
+        status = run_children(up, config, &err);
     }
     if (status != STATUS_OK) {
         fprintf(stderr, "fedra up: %s\n", err.text[0] != 0 ? err.text : status_text(status));
@@ -410,10 +429,12 @@ static enum status adapt(const struct up_options *options, struct config *config
 
 int up_command(int argc, char **argv)
 {
-    struct up_options options = {.nodes = NODES_DEFAULT, .seed = UINT64_MAX};
+    struct up_options options = {.nodes = NODES_DEFAULT, .per_process = 1, .seed = UINT64_MAX};
     const struct option_spec specs[] = {
         {"nodes", 'n', "N", "how many nodes [10]", .number = &options.nodes, .min = 1,
          .max = RUN_NODES_MAX},
+        {"per-process", 0, "P", "how many of them in each process [1]",
+         .number = &options.per_process, .min = 1, .max = RUN_PER_PROCESS_MAX},
         {"seed", 0, "S", "instead of job.seed", .number = &options.seed, .min = 0,
          .max = UINT64_MAX - 1},
         {"run-dir", 0, "DIR", "a new folder for the run [runs/JOB-TIME]", .text = &options.folder},
@@ -421,8 +442,8 @@ int up_command(int argc, char **argv)
         {"label", 0, "WORD", "end with one line \"WORD: outcome=...\"", .text = &options.label},
     };
     const struct option_table table = {
-        .usage = "up FILE [--nodes N] [--seed S] [--run-dir DIR] [--set KEY=VALUE]... "
-                 "[--label WORD]",
+        .usage = "up FILE [--nodes N] [--per-process P] [--seed S] [--run-dir DIR] "
+                 "[--set KEY=VALUE]... [--label WORD]",
         .help = "Runs an authority, a coordinator and N nodes on this machine as separate "
                 "processes until the job ends. Exit code: 0 converged or exhausted, 3 diverged, "
                 "130 Ctrl-C, 1 a fault, 2 wrong usage or configuration.",

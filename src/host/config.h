@@ -289,6 +289,13 @@ void config_defaults(struct config *ret_config);
                                          const char *const *paths, uint32_t count,
                                          struct config_report *report);
 
+/*
+ * Reports every fault of faults.* that is on, as something that who ("fedra node") does not do.
+ * INVAL where there was one.
+ */
+[[nodiscard]] enum status config_refuse_faults(const struct config *config, const char *who,
+                                               struct config_report *report);
+
 /* Writes all values as YAML that reads back to the same values, bit for bit. IO. */
 [[nodiscard]] enum status config_write(const struct config *config, FILE *file);
 

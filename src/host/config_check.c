@@ -193,3 +193,18 @@ enum status config_require(const struct config *config, const char *who, const c
     }
     return report->count == before ? STATUS_OK : STATUS_INVAL;
 }
+
+enum status config_refuse_faults(const struct config *config, const char *who,
+                                 struct config_report *report)
+{
+    const uint32_t before = report->count;
+    if (config->faults.slow.share > 0)
+        MISTAKE(config, report, "faults.slow.share",
+                "is %g, and faults are for `fedra up` only: %s wants 0", config->faults.slow.share,
+                who);
+    if (config->faults.kill.share > 0)
+        MISTAKE(config, report, "faults.kill.share",
+                "is %g, and faults are for `fedra up` only: %s wants 0", config->faults.kill.share,
+                who);
+    return report->count == before ? STATUS_OK : STATUS_INVAL;
+}

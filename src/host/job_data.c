@@ -178,9 +178,8 @@ static struct partition_plan plan_of(const struct config *config)
     };
 }
 
-/* Gives every training sample its owner: u32[*ret_samples], the caller frees it. */
-static enum status deal_out(const struct config *config, uint32_t **ret_owner,
-                            uint32_t *ret_samples, struct error *err)
+enum status job_deal_out(const struct config *config, uint32_t **ret_owner, uint32_t *ret_samples,
+                         struct error *err)
 {
     uint8_t *labels = nullptr;
     uint32_t *owner = nullptr;
@@ -211,7 +210,7 @@ static enum status load_owner(const struct config *config, uint32_t owner_wanted
     uint32_t *indices = nullptr;
     uint32_t samples = 0;
     uint32_t count = 0;
-    enum status status = deal_out(config, &owner, &samples, err);
+    enum status status = job_deal_out(config, &owner, &samples, err);
     if (status == STATUS_OK)
         status = partition_indices(owner, samples, owner_wanted, &indices, &count);
     if (status == STATUS_OK && count == 0)
@@ -223,6 +222,12 @@ static enum status load_owner(const struct config *config, uint32_t owner_wanted
     return status;
 }
 
+enum status job_load_training(const struct config *config, const uint32_t *indices, uint32_t count,
+                              struct dataset *ret_data, struct error *err)
+{
+    return load_samples(config, false, indices, count, ret_data, err);
+}
+
 enum status job_check_data(const struct config *config, struct error *err)
 {
     struct model_spec spec;
@@ -232,7 +237,7 @@ enum status job_check_data(const struct config *config, struct error *err)
     enum status status = job_model_spec(config, &spec, err);
     if (status != STATUS_OK || config->data.format == CONFIG_DATA_NONE)
         return status;
-    status = deal_out(config, &owner, &samples, err);
+    status = job_deal_out(config, &owner, &samples, err);
     if (status == STATUS_OK && config->data.evaluate_test_at_end)
         status = load_labels(config, true, &labels, &samples, err);
     free(owner);
@@ -240,18 +245,29 @@ enum status job_check_data(const struct config *config, struct error *err)
     return status;
 }
 
-enum status job_load_part(const struct config *config, struct dataset *ret_data,
-                          struct dataset *ret_holdout, struct error *err)
+enum status job_hold_out(const struct config *config, struct job_part *part, struct error *err)
 {
-    *ret_data = (struct dataset){0};
-    *ret_holdout = (struct dataset){0};
+    if (!config_validates_by_nodes(config))
+        return STATUS_OK;
+    return dataset_hold_out(&part->data, config->validation.holdout, config->job.seed,
+                            trainer_node_key(config->node.name), &part->holdout, err);
+}
+
+enum status job_load_part(const struct config *config, struct job_part *ret_part, struct error *err)
+{
+    *ret_part = (struct job_part){0};
     if (config->data.format == CONFIG_DATA_NONE)
         return STATUS_OK;
-    enum status status = load_owner(config, (uint32_t)config->data.part, ret_data, err);
-    if (status == STATUS_OK && config_validates_by_nodes(config))
-        status = dataset_hold_out(ret_data, config->validation.holdout, config->job.seed,
-                                  trainer_node_key(config->node.name), ret_holdout, err);
+    enum status status = load_owner(config, (uint32_t)config->data.part, &ret_part->data, err);
+    if (status == STATUS_OK)
+        status = job_hold_out(config, ret_part, err);
     return status;
+}
+
+void job_part_deinit(struct job_part *part)
+{
+    dataset_deinit(&part->data);
+    dataset_deinit(&part->holdout);
 }
 
 enum status job_load_validation(const struct config *config, struct dataset *ret_data,

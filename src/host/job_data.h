@@ -15,13 +15,36 @@
 [[nodiscard]] enum status job_model_spec(const struct config *config, struct model_spec *ret_spec,
                                          struct error *err);
 
+/* The samples of one node; all zeros is empty. */
+struct job_part {
+    struct dataset data;    /* it trains on these */
+    struct dataset holdout; /* it measures received models on these */
+};
+
 /*
  * Loads the samples of this node (data.part), and takes those it measures received models on out of
  * them: none where validation.source is neither nodes nor both. Both empty where data.format is
  * none.
  */
-[[nodiscard]] enum status job_load_part(const struct config *config, struct dataset *ret_data,
-                                        struct dataset *ret_holdout, struct error *err);
+[[nodiscard]] enum status job_load_part(const struct config *config, struct job_part *ret_part,
+                                        struct error *err);
+void job_part_deinit(struct job_part *part);
+
+/* The second half of job_load_part: part->data is there. NO_MEMORY. */
+[[nodiscard]] enum status job_hold_out(const struct config *config, struct job_part *part,
+                                       struct error *err);
+
+/*
+ * Gives every training sample its owner, a node's part or PARTITION_VALIDATION, in the order of the
+ * file: u32[*ret_samples], the caller frees it. Not where data.format is none.
+ */
+[[nodiscard]] enum status job_deal_out(const struct config *config, uint32_t **ret_owner,
+                                       uint32_t *ret_samples, struct error *err);
+
+/* Loads chosen training samples: u32[count], ascending. Not where data.format is none. */
+[[nodiscard]] enum status job_load_training(const struct config *config, const uint32_t *indices,
+                                            uint32_t count, struct dataset *ret_data,
+                                            struct error *err);
 
 /* Loads the samples held back for validation; empty where validation.source is none. */
 [[nodiscard]] enum status job_load_validation(const struct config *config, struct dataset *ret_data,

@@ -1,15 +1,14 @@
 /*
- * node_host.c - sets a node up, steps its machine, carries effects to who does them.
+ * node_host.c - sets a node up, steps its machine, carries effects to who does them, and lets go of
+ * everything when nothing is under way any more.
+ *
+ * Not here: what the nodes of a process share (node_group.c).
  */
-#include "host/node_host.h"
-
 #include "base/check.h"
 #include "host/node_host_internal.h"
 #include "host/trace_log.h"
-#include "kern/kern.h"
 #include "train/trainer.h"
 
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,24 +17,67 @@ enum { KEYS_MAX = 64 }; /* coordinators' keys over the life of a node */
 
 static const uint64_t ms_ns = 1000000;
 
+static void on_timer_closed(uv_handle_t *handle)
+{
+    struct node_host *const host = handle->data;
+    node_work_close(host);
+    free(host->pull_bytes);
+    envelope_signer_destroy(&host->signer);
+    keyring_destroy(host->keyring);
+    SSL_CTX_free(host->tls);
+    identity_close(host->identity);
+    log_close(host->log);
+    node_group_ended(host->group, host);
+}
+
+/* The last step of leaving: on the loop, so that nobody up the stack still uses the node. */
+static void close_if_idle(struct node_host *host)
+{
+    if (!host->leaving || host->closing || host->leaf != nullptr || host->jobs > 0)
+        return;
+    host->closing = true;
+    uv_close((uv_handle_t *)&host->timer, on_timer_closed);
+}
+
 static void on_leaf_closed(void *context)
 {
     struct node_host *const host = context;
     host->leaf = nullptr;
-    uv_stop(&host->loop);
+    close_if_idle(host);
 }
 
-static void leave(struct node_host *host)
+void node_host_leave(struct node_host *host)
 {
     if (host->leaving)
         return;
     host->leaving = true;
     if (host->training_id != 0)
-        host->trainer_ops->cancel(host->trainer, host->training_id);
+        node_work_cancel_training(host, host->training_id);
     if (host->leaf != nullptr)
         leaf_close(host->leaf, on_leaf_closed);
     else
-        uv_stop(&host->loop);
+        close_if_idle(host);
+}
+
+void node_host_submit(struct node_host *host, struct worker *worker, struct job *job)
+{
+    host->jobs++;
+    worker_submit(worker, job);
+}
+
+void node_host_done(struct node_host *host)
+{
+    CHECK(host->jobs > 0);
+    host->jobs--;
+    close_if_idle(host);
+}
+
+void node_host_say(const struct node_host *host, const char *what, const char *text)
+{
+    if (host->group->count > 1)
+        fprintf(stderr, "fedra node: %s: %s: %s\n", host->config->node.name, what, text);
+    else
+        fprintf(stderr, "fedra node: %s: %s\n", what, text);
 }
 
 void node_host_fault(struct node_host *host, const char *what, enum status status,
@@ -44,9 +86,9 @@ void node_host_fault(struct node_host *host, const char *what, enum status statu
     const char *const text = err != nullptr && err->text[0] != 0 ? err->text : status_text(status);
     log_event(host->log, LOG_ERROR, "node.fault", LOG_STR("what", what), LOG_STATUS(status),
               LOG_STR("text", text));
-    fprintf(stderr, "fedra node: %s: %s\n", what, text);
+    node_host_say(host, what, text);
     host->exit_code = EXIT_FAILURE;
-    leave(host);
+    node_host_leave(host);
 }
 
 static void on_timer(uv_timer_t *timer)
@@ -62,7 +104,7 @@ static void set_timer(struct node_host *host, uint64_t deadline_ns)
         return;
     }
     const uint64_t now = clock_boot_ns();
-    uv_update_time(&host->loop);
+    uv_update_time(&host->group->loop);
     uv_timer_start(&host->timer, on_timer, deadline_ns > now ? (deadline_ns - now) / ms_ns + 1 : 1,
                    0);
 }
@@ -72,7 +114,7 @@ static void abort_work(struct node_host *host, uint64_t id)
     if (id == host->pull_id)
         leaf_cancel(host->leaf, id);
     else if (id == host->training_id)
-        host->trainer_ops->cancel(host->trainer, id);
+        node_work_cancel_training(host, id);
 }
 
 static void carry(struct node_host *host, const struct node_effect *effect)
@@ -111,7 +153,7 @@ static void carry(struct node_host *host, const struct node_effect *effect)
         if (effect->status != STATUS_OK)
             node_host_fault(host, "the node stops", effect->status, nullptr);
         else
-            leave(host);
+            node_host_leave(host);
         break;
     }
 }
@@ -131,15 +173,6 @@ void node_host_step(struct node_host *host, struct node_event *event)
         carry(host, &effects->items[i]);
     free(effects);
     host->stepping = false;
-}
-
-static void on_signal(uv_signal_t *handle, int number)
-{
-    struct node_host *const host = handle->data;
-    log_event(host->log, LOG_INFO, "node.signal", LOG_I64("signal", number));
-    struct node_event event = {.kind = NODE_EV_STOP};
-    host->exit_code = 128 + number; /* as a shell says it; 0 is for the end of the job */
-    node_host_step(host, &event);
 }
 
 static enum status open_identity(struct node_host *host, struct error *err)
@@ -182,69 +215,26 @@ static enum status start_machine(struct node_host *host, struct error *err)
 
 static enum status open_all(struct node_host *host, struct error *err)
 {
-    static const int numbers[] = {SIGINT, SIGTERM};
     const struct config *const config = host->config;
     enum status status =
         log_open(config->log.file, config->log.level, config->log.format, err, &host->log);
-    if (status == STATUS_OK)
-        status = kern_init(err);
     if (status == STATUS_OK)
         status = open_identity(host, err);
     if (status == STATUS_OK)
         status = node_work_open(host, err);
     if (status == STATUS_OK)
         status = node_link_open(host, err);
-    if (status != STATUS_OK)
-        return status;
-    CHECK(uv_timer_init(&host->loop, &host->timer) == 0);
-    host->timer.data = host;
-    for (size_t i = 0; i < 2; i++) {
-        CHECK(uv_signal_init(&host->loop, &host->signals[i]) == 0);
-        host->signals[i].data = host;
-        CHECK(uv_signal_start(&host->signals[i], on_signal, numbers[i]) == 0);
-    }
-    return start_machine(host, err);
+    return status == STATUS_OK ? start_machine(host, err) : status;
 }
 
-static void close_handle(uv_handle_t *handle, void *unused)
+void node_host_open(struct node_host *host, struct node_group *group, const struct config *config)
 {
-    if (!uv_is_closing(handle))
-        uv_close(handle, nullptr);
-}
-
-static void close_all(struct node_host *host)
-{
-    host->leaving = true;
-    worker_close(host->trainers);
-    worker_close(host->disk);
-    uv_run(&host->loop, UV_RUN_NOWAIT);
-    uv_walk(&host->loop, close_handle, nullptr);
-    uv_run(&host->loop, UV_RUN_DEFAULT);
-    CHECK(uv_loop_close(&host->loop) == 0);
-    node_work_close(host);
-    free(host->pull_bytes);
-    envelope_signer_destroy(&host->signer);
-    keyring_destroy(host->keyring);
-    SSL_CTX_free(host->tls);
-    identity_close(host->identity);
-    log_close(host->log);
-}
-
-int node_host_run(const struct config *config)
-{
-    struct node_host *const host = calloc(1, sizeof(*host));
-    CHECK(host != nullptr);
     struct error err = {0};
-    signal(SIGPIPE, SIG_IGN);
-    host->config = config;
-    CHECK(uv_loop_init(&host->loop) == 0);
+    *host = (struct node_host){
+        .group = group, .config = config, .part = &group->parts[host - group->nodes]};
+    CHECK(uv_timer_init(&group->loop, &host->timer) == 0);
+    host->timer.data = host;
     const enum status status = open_all(host, &err);
     if (status != STATUS_OK)
         node_host_fault(host, "cannot start", status, &err);
-    if (status == STATUS_OK || host->leaf != nullptr)
-        uv_run(&host->loop, UV_RUN_DEFAULT);
-    const int code = host->exit_code;
-    close_all(host);
-    free(host);
-    return code;
 }

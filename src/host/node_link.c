@@ -86,6 +86,8 @@ static void on_beacon(struct node_host *host, struct slice bytes)
         misbehaved(host, "beacon", refusal.error.text);
         return;
     }
+    if (node_faults_dies(host, header.round))
+        return;
     struct node_event event = {.kind = NODE_EV_BEACON,
                                .beacon = {.epoch = header.epoch,
                                           .round = header.round,
@@ -231,7 +233,7 @@ enum status node_link_open(struct node_host *host, struct error *err)
         .message_bytes_max = config->limits.message_bytes_max,
         .keepalive_ms = (uint32_t)(config->limits.heartbeat_s * 1000),
     };
-    return leaf_direct_create(&host->loop, &options, &handlers, host, &host->leaf, err);
+    return leaf_direct_create(&host->group->loop, &options, &handlers, host, &host->leaf, err);
 }
 
 /* A failure to begin is told like a lost connection, but not from within the step. */
@@ -260,6 +262,7 @@ static void tell_failed(struct job *job)
     node_host_step(host, &event);
     if (event.kind == NODE_EV_RECEIPT)
         node_work_push_ended(host);
+    node_host_done(host);
 }
 
 static void fail_later(struct node_host *host, enum node_event_kind kind, uint64_t id,
@@ -272,7 +275,7 @@ static void fail_later(struct node_host *host, enum node_event_kind kind, uint64
     failed->kind = kind;
     failed->id = id;
     failed->status = status;
-    worker_submit(host->disk, &failed->job);
+    node_host_submit(host, host->disk, &failed->job);
 }
 
 void node_link_connect(struct node_host *host)

@@ -43,9 +43,10 @@ static void complete(struct work_job *work, const char *what)
         log_event(host->log, LOG_WARN, "work.failed", LOG_STR("what", what),
                   LOG_STATUS(work->event.status), LOG_STR("text", work->error.text));
     if (work->event.status != STATUS_OK && work->event.kind != NODE_EV_TRAINED)
-        fprintf(stderr, "fedra node: %s: %s\n", what, work->error.text);
+        node_host_say(host, what, work->error.text);
     node_host_step(host, &work->event);
     free(work);
+    node_host_done(host);
 }
 
 static void run_train(struct job *job)
@@ -53,13 +54,17 @@ static void run_train(struct job *job)
     struct work_job *const work = (struct work_job *)job;
     struct node_host *const host = work->host;
     struct trainer_result result = {0};
+    struct pace pace = node_faults_pace(host, work->effect.id);
     const struct trainer_task task = {.serial = work->effect.id,
                                       .seed = host->config->job.seed,
                                       .round = work->effect.beacon.round,
                                       .base = model_file_parameters(host->model),
-                                      .parameters = (uint32_t)host->layout->parameter_count};
+                                      .parameters = (uint32_t)host->layout->parameter_count,
+                                      .progress = pace.factor > 1 ? node_faults_pause : nullptr,
+                                      .progress_context = &pace};
     work->event.status =
         host->trainer_ops->train(host->trainer, &task, host->delta, &result, &work->error);
+    node_faults_pause(&pace, result.steps, result.steps);
     host->delta_samples = result.samples;
     host->delta_loss = result.loss;
     host->received_evaluated =
@@ -78,7 +83,13 @@ void node_work_train(struct node_host *host, const struct node_effect *effect)
 {
     struct work_job *const work = work_create(host, effect, NODE_EV_TRAINED, run_train, on_trained);
     host->training_id = effect->id;
-    worker_submit(host->trainers, &work->job);
+    node_host_submit(host, host->trainers, &work->job);
+}
+
+void node_work_cancel_training(struct node_host *host, uint64_t id)
+{
+    atomic_store(&host->cancelled_train, id);
+    host->trainer_ops->cancel(host->trainer, id);
 }
 
 static enum status seal(struct work_job *work, struct bytes *envelope, struct outbox_key *ret_key)
@@ -155,7 +166,7 @@ void node_work_hold(struct node_host *host, const struct node_effect *effect)
         leaf_cancel(host->leaf, host->push_id);
         return;
     }
-    worker_submit(host->disk, &work->job);
+    node_host_submit(host, host->disk, &work->job);
 }
 
 void node_work_push_ended(struct node_host *host)
@@ -164,7 +175,7 @@ void node_work_push_ended(struct node_host *host)
     if (waiting == nullptr || host->push_id != 0)
         return;
     host->hold_waiting = nullptr;
-    worker_submit(host->disk, waiting);
+    node_host_submit(host, host->disk, waiting);
 }
 
 static void run_raise(struct job *job)
@@ -182,7 +193,7 @@ void node_work_raise(struct node_host *host, const struct node_effect *effect)
 {
     struct work_job *const work =
         work_create(host, effect, NODE_EV_EPOCH_PERSISTED, run_raise, on_raised);
-    worker_submit(host->disk, &work->job);
+    node_host_submit(host, host->disk, &work->job);
 }
 
 static void run_note(struct job *job)
@@ -206,18 +217,20 @@ static void run_note(struct job *job)
 static void on_noted(struct job *job)
 {
     struct work_job *const work = (struct work_job *)job;
+    struct node_host *const host = work->host;
     /* A note that is lost is asked for again by the next Join. */
     if (work->event.status != STATUS_OK)
-        log_event(work->host->log, LOG_WARN, "note.lost", LOG_STATUS(work->event.status),
+        log_event(host->log, LOG_WARN, "note.lost", LOG_STATUS(work->event.status),
                   LOG_STR("text", work->error.text));
     free(work);
+    node_host_done(host);
 }
 
 void node_work_note(struct node_host *host, const struct node_effect *effect)
 {
     struct work_job *const work = work_create(host, effect, NODE_EV_TIMER, run_note, on_noted);
     work->sequence = host->outbox_sequence;
-    worker_submit(host->disk, &work->job);
+    node_host_submit(host, host->disk, &work->job);
 }
 
 enum status node_work_kept(struct node_host *host, struct kept_update *ret_kept, struct error *err)
@@ -258,10 +271,11 @@ enum status node_work_kept(struct node_host *host, struct kept_update *ret_kept,
 static enum status open_trainer(struct node_host *host, struct error *err)
 {
     const struct config *const config = host->config;
+    const struct job_part *const part = host->part;
     const struct trainer_options options = {
         .spec = host->spec,
-        .data = host->data.samples > 0 ? &host->data : nullptr,
-        .holdout = host->holdout.samples > 0 ? &host->holdout : nullptr,
+        .data = part->data.samples > 0 ? &part->data : nullptr,
+        .holdout = part->holdout.samples > 0 ? &part->holdout : nullptr,
         .sgd = {.local_epochs = (uint32_t)config->train.local_epochs,
                 .batch_size = (uint32_t)config->train.batch_size,
                 .learning_rate = (float)config->train.learning_rate,
@@ -279,11 +293,21 @@ static enum status open_trainer(struct node_host *host, struct error *err)
 enum status node_work_open(struct node_host *host, struct error *err)
 {
     const struct config *const config = host->config;
+    const struct node_group *const group = host->group;
+    host->trainers = group->trainers;
+    if (config->faults.slow.share > 0 && group->count > 1) {
+        const enum status status = worker_create(&host->group->loop, 1, &host->own_trainer);
+        if (status != STATUS_OK)
+            return status;
+        host->trainers = host->own_trainer;
+    }
+    host->disk = group->disks[(host - group->nodes) % group->disk_count];
     enum status status = job_model_spec(config, &host->spec, err);
     if (status == STATUS_OK)
         status = model_spec_layout(&host->spec, &host->layout, err);
-    if (status == STATUS_OK && config->train.trainer != CONFIG_TRAINER_FIXED)
-        status = job_load_part(config, &host->data, &host->holdout, err);
+    if (status == STATUS_OK && config->train.trainer != CONFIG_TRAINER_FIXED &&
+        host->part->data.samples == 0)
+        status = job_load_part(config, host->part, err);
     if (status == STATUS_OK)
         status = open_trainer(host, err);
     if (status == STATUS_OK) {
@@ -293,10 +317,6 @@ enum status node_work_open(struct node_host *host, struct error *err)
     }
     if (status == STATUS_OK)
         status = outbox_file_open(config->node.state, &host->outbox, err);
-    if (status == STATUS_OK)
-        status = worker_create(&host->loop, 1, &host->disk);
-    if (status == STATUS_OK)
-        status = worker_create(&host->loop, 1, &host->trainers);
     return status;
 }
 
@@ -306,8 +326,7 @@ void node_work_close(struct node_host *host)
     if (host->trainer != nullptr)
         host->trainer_ops->close(host->trainer);
     outbox_close(host->outbox);
-    dataset_deinit(&host->data);
-    dataset_deinit(&host->holdout);
+    worker_close(host->own_trainer);
     layout_destroy(host->layout);
     model_file_unref(host->model);
     free(host->delta);

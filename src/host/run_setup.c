@@ -7,6 +7,7 @@
 
 #include "base/text.h"
 #include "host/clock.h"
+#include "host/fault_plan.h"
 #include "host/free_port.h"
 #include "identity/authority.h"
 #include "identity/identity_files.h"
@@ -195,13 +196,9 @@ static void connect_here(const char *listen, char ret_connect[static CONFIG_ADDR
         memcpy(ret_connect, listen, CONFIG_ADDRESS_MAX);
 }
 
-static enum status write_configs(const char *folder, const struct config *config, uint32_t nodes,
-                                 struct error *err)
+static enum status write_coordinator(const char *folder, const struct config *config,
+                                     struct config *own, struct error *err)
 {
-    char name[CONFIG_NAME_MAX];
-    struct config *const own = malloc(sizeof(*own));
-    if (own == nullptr)
-        return error_set(err, STATUS_NO_MEMORY, "no memory for a configuration");
     *own = *config;
     enum status status =
         set_path(own->identity.directory, folder, "identity/", "coordinator", "", err);
@@ -209,26 +206,54 @@ static enum status write_configs(const char *folder, const struct config *config
         status = set_path(own->log.file, folder, "logs/", "coordinator", ".log", err);
     if (status == STATUS_OK)
         status = write_config(own, folder, "coordinator", err);
-    for (uint32_t i = 0; i < nodes && status == STATUS_OK; i++) {
-        run_node_name(i, name);
-        *own = *config;
-        own->server.state[0] = 0;
-        own->data.part = i;
-        memcpy(own->node.name, name, sizeof(own->node.name));
-        connect_here(config->server.listen, own->node.connect);
-        status = set_path(own->node.state, folder, "nodes/", name, "", err);
-        if (status == STATUS_OK)
-            status = set_path(own->identity.directory, folder, "identity/", name, "", err);
-        if (status == STATUS_OK)
-            status = set_path(own->log.file, folder, "logs/", name, ".log", err);
-        if (status == STATUS_OK)
-            status = write_config(own, folder, name, err);
+    return status;
+}
+
+static enum status write_node(const char *folder, const struct config *config, uint32_t index,
+                              const struct fault_plan *faults, struct config *own,
+                              struct error *err)
+{
+    char name[CONFIG_NAME_MAX];
+    run_node_name(index, name);
+    *own = *config;
+    own->server.state[0] = 0;
+    own->data.part = index;
+    own->faults.slow.share = faults->slow ? 1 : 0;
+    own->faults.kill.share = faults->killed ? 1 : 0;
+    memcpy(own->node.name, name, sizeof(own->node.name));
+    connect_here(config->server.listen, own->node.connect);
+    enum status status = set_path(own->node.state, folder, "nodes/", name, "", err);
+    if (status == STATUS_OK)
+        status = set_path(own->identity.directory, folder, "identity/", name, "", err);
+    if (status == STATUS_OK)
+        status = set_path(own->log.file, folder, "logs/", name, ".log", err);
+    if (status == STATUS_OK)
+        status = write_config(own, folder, name, err);
+    return status;
+}
+
+static enum status write_configs(const char *folder, const struct config *config,
+                                 const struct run_shape *shape, struct error *err)
+{
+    struct config *const own = malloc(sizeof(*own));
+    struct fault_plan *const faults = calloc(shape->nodes + 1, sizeof(*faults));
+    enum status status = own != nullptr && faults != nullptr
+                             ? fault_plan_draw(config, shape->nodes, faults, err)
+                             : error_set(err, STATUS_NO_MEMORY, "no memory for a configuration");
+    if (status == STATUS_OK)
+        status = write_coordinator(folder, config, own, err);
+    for (uint32_t i = 0; i < shape->nodes && status == STATUS_OK; i++) {
+        /* A process of its own is killed from outside. */
+        faults[i].killed = faults[i].killed && shape->per_process > 1;
+        status = write_node(folder, config, i, &faults[i], own, err);
     }
+    free(faults);
     free(own);
     return status;
 }
 
-enum status run_setup(const char *folder, struct config *config, uint32_t nodes, struct error *err)
+enum status run_setup(const char *folder, struct config *config, const struct run_shape *shape,
+                      struct error *err)
 {
     enum status status = make_folders(folder, err);
     if (status == STATUS_OK)
@@ -236,8 +261,8 @@ enum status run_setup(const char *folder, struct config *config, uint32_t nodes,
     if (status == STATUS_OK)
         status = pick_ports(config, err);
     if (status == STATUS_OK)
-        status = issue_all(folder, config, nodes, err);
+        status = issue_all(folder, config, shape->nodes, err);
     if (status == STATUS_OK)
-        status = write_configs(folder, config, nodes, err);
+        status = write_configs(folder, config, shape, err);
     return status;
 }

@@ -9,19 +9,31 @@
 
 #include "host/config.h"
 
-enum { RUN_PATH_MAX = 1024, RUN_NODES_MAX = 10000 };
+enum { RUN_PATH_MAX = 1024, RUN_NODES_MAX = 10000, RUN_PER_PROCESS_MAX = 256 };
+
+/* How the nodes of a run are spread over processes. */
+struct run_shape {
+    uint32_t nodes;
+    uint32_t per_process;
+};
+
+/* How many processes the nodes need. */
+static inline uint32_t run_processes(const struct run_shape *shape)
+{
+    return (shape->nodes + shape->per_process - 1) / shape->per_process;
+}
 
 /*
  * Makes the folder (its parents too; it must be new or empty) and all that is in it for a
- * coordinator and nodes.
+ * coordinator and nodes. A node's own configuration says which of faults.* it has to play.
  *
  * config  the job's; server.listen with port 0 gets a free port; identity.authority becomes that of
  *         the run's own authority, at a free port; server.state becomes the folder.
  *
  * EXISTS, INVAL, IO, NO_SPACE, NO_MEMORY.
  */
-[[nodiscard]] enum status run_setup(const char *folder, struct config *config, uint32_t nodes,
-                                    struct error *err);
+[[nodiscard]] enum status run_setup(const char *folder, struct config *config,
+                                    const struct run_shape *shape, struct error *err);
 
 /* "node-007". name has CONFIG_NAME_MAX room. */
 void run_node_name(uint32_t index, char *ret_name);

@@ -143,7 +143,9 @@ static void child_died(struct supervisor *supervisor, struct child *child, int s
     if (!supervisor->on_exit(supervisor->context, child, code, number) || !child->wanted)
         return;
     uv_update_time(supervisor->loop);
-    uv_timer_start(&child->timer, on_wait_over, child->wait_ms, 0);
+    uv_timer_start(&child->timer, on_wait_over,
+                   child->down_ms > 0 ? child->down_ms : child->wait_ms, 0);
+    child->down_ms = 0;
 }
 
 static void on_death(uv_signal_t *handle, int unused)
@@ -189,6 +191,21 @@ void supervisor_stop(struct supervisor *supervisor, struct child *child, int num
     uv_timer_stop(&child->timer);
     if (child->pid != 0)
         (void)kill(child->pid, number);
+}
+
+void supervisor_kill(struct supervisor *supervisor, struct child *child, uint32_t down_ms)
+{
+    if (!child->wanted)
+        return;
+    log_event(supervisor->log, LOG_INFO, "child.killed", LOG_STR("name", child->name),
+              LOG_U64("down_ms", down_ms));
+    if (child->pid != 0) {
+        child->down_ms = down_ms;
+        (void)kill(child->pid, SIGKILL);
+    } else {
+        uv_update_time(supervisor->loop);
+        uv_timer_start(&child->timer, on_wait_over, down_ms, 0);
+    }
 }
 
 uint32_t supervisor_running(const struct supervisor *supervisor)

@@ -15,7 +15,6 @@
 
 enum {
     CHILD_NAME_MAX = 32,
-    CHILD_ARGUMENTS_MAX = 12,
     RESTART_FIRST_MS = 100, /* the first wait; doubles to the longest; the first again after
                                RESTART_STABLE_MS alive */
     RESTART_LONGEST_MS = 1000,
@@ -29,7 +28,7 @@ struct supervisor;
 
 struct child {
     char name[CHILD_NAME_MAX];
-    char *arguments[CHILD_ARGUMENTS_MAX + 1]; /* the caller's; [0] is this program's path */
+    char **arguments;  /* the caller's, null after the last; [0] is this program's path */
     char *output;      /* file, the caller's string, that standard output and error are appended to;
                           null: ours */
     bool keeps_output; /* standard output stays ours also where output is given */
@@ -40,6 +39,7 @@ struct child {
     uint64_t started_ns;
     uint32_t wait_ms;
     uint32_t deaths_in_vain;
+    uint32_t down_ms; /* 0, or the wait that supervisor_kill asked for */
     bool wanted;
 };
 
@@ -60,6 +60,9 @@ typedef bool supervisor_on_exit(void *context, struct child *child, int exit_cod
 
 /* Sends a signal to a running child, and wants it no more. */
 void supervisor_stop(struct supervisor *supervisor, struct child *child, int signal);
+
+/* Kills a child now, also one that is down, and starts it again after down_ms. */
+void supervisor_kill(struct supervisor *supervisor, struct child *child, uint32_t down_ms);
 
 /* How many are running. */
 uint32_t supervisor_running(const struct supervisor *supervisor);

@@ -347,6 +347,21 @@ static void copy_sample(const struct dataset *from, uint32_t at, struct dataset 
     data->labels[to] = from->labels[at];
 }
 
+enum status dataset_take(const struct dataset *whole, const uint32_t *picks, uint32_t count,
+                         struct dataset *ret_dataset, struct error *err)
+{
+    struct dataset set = {0};
+    const enum status status = make_like(whole, count, &set, err);
+    if (status != STATUS_OK)
+        return status;
+    for (uint32_t i = 0; i < count; i++) {
+        CHECK(picks[i] < whole->samples);
+        copy_sample(whole, picks[i], &set, i);
+    }
+    *ret_dataset = set;
+    return STATUS_OK;
+}
+
 enum status dataset_hold_out(struct dataset *data, double share, uint64_t seed, uint64_t node,
                              struct dataset *ret_holdout, struct error *err)
 {

@@ -63,6 +63,17 @@ struct dataset {
                                        uint32_t classes, const uint32_t *indices, uint32_t count,
                                        struct dataset *ret_dataset, struct error *err);
 
+/*
+ * Copies chosen samples into a data set of their own.
+ *
+ * picks  u32[count], positions in whole, each under whole->samples.
+ *
+ * NO_MEMORY.
+ */
+[[nodiscard]] enum status dataset_take(const struct dataset *whole, const uint32_t *picks,
+                                       uint32_t count, struct dataset *ret_dataset,
+                                       struct error *err);
+
 /* Frees what the data set holds and makes it empty. */
 void dataset_deinit(struct dataset *dataset);
 

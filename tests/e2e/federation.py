@@ -44,12 +44,12 @@ class Tap:
 class Run:
     """One `fedra up` in a folder of its own on the checkout's disk."""
 
-    def __init__(self, name, nodes, sets, environment=None, seed=1, example="fashion-mnist"):
+    def __init__(self, name, nodes, sets, environment=None, seed=1, example="fashion-mnist", options=()):
         self.folder = SCRATCH / name
         shutil.rmtree(self.folder, ignore_errors=True)
         SCRATCH.mkdir(parents=True, exist_ok=True)
         command = [FEDRA, "up", str(TOP / "examples" / f"{example}.yaml"), "--nodes", str(nodes), "--seed", str(seed),
-                   "--run-dir", str(self.folder)]
+                   "--run-dir", str(self.folder), *options]
         for key, value in sets.items():
             command += ["--set", f"{key}={value}"]
         self.output = open(SCRATCH / f"{name}.out", "w")

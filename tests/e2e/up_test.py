@@ -17,8 +17,8 @@ SMALL = {"model.kind": "flat", "model.hidden": "[]", "train.trainer": "fixed", "
          "data.evaluate_test_at_end": "false", "validation.source": "none"}
 PARTS = ("announce_ms", "collect_ms", "aggregate_ms", "validate_ms", "persist_ms")
 METRICS = {"round", "version", "selected", "accepted", "late", "refused", "loss", "accuracy", "round_ms", "bytes_in",
-           "bytes_out", "rss_bytes", "model_digest", *PARTS}
-SUMMARY = {"outcome", "reason", "rounds", "accuracy", "loss", "central_accuracy", "nodes", "bytes_in", "bytes_out", "seconds"}
+           "bytes_out", "rss_bytes", "model_digest", "accepted_late", "stand_ins", "learning_rate", "aggregate_norm", *PARTS}
+SUMMARY = {"outcome", "reason", "rounds", "best_round", "accuracy", "loss", "central_accuracy", "nodes", "bytes_in", "bytes_out", "seconds"}
 
 
 def gone(pids, timeout_s=3):

@@ -109,7 +109,7 @@ static int start(void **state)
     config->data.parts = 5;
     config->limits.update_norm_max = 50;
     config->convergence.max_rounds = 1000;
-    if (run_setup(folder, config, 5, &err) != STATUS_OK)
+    if (run_setup(folder, config, &(struct run_shape){5, 1}, &err) != STATUS_OK)
         fail_msg("%s", err.text);
     port = (uint16_t)strtoul(strrchr(config->server.listen, ':') + 1, nullptr, 10);
     snprintf(path, sizeof(path), "%s/config/coordinator.yaml", folder);

@@ -164,7 +164,10 @@ static void show_says_where_each_value_came_from(void **state)
     assert_same_values(&config, &again);
     for (uint32_t i = 0; config_key_path(i); i++) {
         char line[80];
-        snprintf(line, sizeof line, "\n  %s: ", strchr(config_key_path(i), '.') + 1);
+        const char *const path = config_key_path(i);
+        const char *const name = strrchr(path, '.') + 1;
+        const bool inner = strchr(path, '.') + 1 != name; /* of a section in a section */
+        snprintf(line, sizeof line, "\n%s  %s: ", inner ? "  " : "", name);
         assert_non_null(strstr(text, line));
     }
     free(text);

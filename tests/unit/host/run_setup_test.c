@@ -32,6 +32,7 @@ static void load(const char *name, struct config *ret_config)
 static void everybody_knows_the_one_port_of_the_authority(void **state)
 {
     static const char *const names[] = {"coordinator", "node-000", "node-001", "node-002"};
+    const struct run_shape shape = {.nodes = NODES, .per_process = 1};
     struct error err = {0};
     char path[256];
     struct config *const config = calloc(1, sizeof(*config));
@@ -45,7 +46,7 @@ static void everybody_knows_the_one_port_of_the_authority(void **state)
     config->train.trainer = CONFIG_TRAINER_FIXED;
     config->data.parts = NODES;
     snprintf(path, sizeof(path), "%s/run", folder);
-    if (run_setup(path, config, NODES, &err) != STATUS_OK)
+    if (run_setup(path, config, &shape, &err) != STATUS_OK)
         fail_msg("%s", err.text);
     assert_int_equal(strncmp(config->identity.authority, "127.0.0.1:", 10), 0);
     assert_string_not_equal(config->identity.authority, config->server.listen);

@@ -87,6 +87,7 @@ struct world {
     bool again;            /* what on_exit answers */
     char folder[64];
     char outputs[CHILDREN_MAX][96];
+    char *arguments[CHILDREN_MAX][4];
 };
 
 static char word_child[] = "child";
@@ -132,9 +133,10 @@ static void world_start(struct world *world, uint32_t index, char *mode)
 {
     struct error err = {0};
     struct child *const child = &world->children[index];
-    child->arguments[0] = program;
-    child->arguments[1] = word_child;
-    child->arguments[2] = mode;
+    world->arguments[index][0] = program;
+    world->arguments[index][1] = word_child;
+    world->arguments[index][2] = mode;
+    child->arguments = world->arguments[index];
     if (supervisor_start(world->supervisor, child, &err) != STATUS_OK)
         fail_msg("%s", err.text);
 }
@@ -273,6 +275,37 @@ static void who_is_stopped_stays_down_whatever_the_owner_answers(void **state)
     world_close(&world);
 }
 
+static void who_is_killed_by_the_owner_stays_down_as_long_as_asked(void **state)
+{
+    struct world world;
+    world_open(&world);
+    world_start(&world, 0, live);
+    supervisor_kill(world.supervisor, &world.children[0], 300);
+    world_run(&world, 1);
+    assert_int_equal(world.lives[0].signal, SIGKILL);
+    assert_int_equal(world.lives[0].deaths_in_vain, 0);
+    const uint64_t ended_ns = world.lives[0].ended_ns;
+    while (world.children[0].pid == 0)
+        uv_run(&world.loop, UV_RUN_ONCE);
+    assert_in_range((uv_hrtime() - ended_ns) / 1000000, 290, 2000);
+    /* The next death waits as ever: the wish was for once. */
+    kill(world.children[0].pid, SIGKILL);
+    world_run(&world, 2);
+    const uint64_t again_ns = world.lives[1].ended_ns;
+    while (world.children[0].pid == 0)
+        uv_run(&world.loop, UV_RUN_ONCE);
+    assert_in_range((uv_hrtime() - again_ns) / 1000000, 90, 290);
+    /* One that is down waits anew. */
+    kill(world.children[0].pid, SIGKILL);
+    world_run(&world, 3);
+    supervisor_kill(world.supervisor, &world.children[0], 500);
+    const uint64_t asked_ns = uv_hrtime();
+    while (world.children[0].pid == 0)
+        uv_run(&world.loop, UV_RUN_ONCE);
+    assert_in_range((uv_hrtime() - asked_ns) / 1000000, 490, 2000);
+    world_close(&world);
+}
+
 static void who_waits_to_be_started_again_can_be_stopped(void **state)
 {
     struct world world;
@@ -383,7 +416,8 @@ static void a_place_for_output_that_is_not_there_is_named(void **state)
     struct world world;
     world_open(&world);
     world.children[0].output = nowhere;
-    world.children[0].arguments[0] = program;
+    world.arguments[0][0] = program;
+    world.children[0].arguments = world.arguments[0];
     assert_int_equal(supervisor_start(world.supervisor, &world.children[0], &err), STATUS_IO);
     assert_non_null(strstr(err.text, "child-0"));
     assert_non_null(strstr(err.text, nowhere));
@@ -403,6 +437,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(five_seconds_alive_begin_anew),
         cmocka_unit_test(a_kill_from_outside_is_no_death_in_vain),
         cmocka_unit_test(who_is_stopped_stays_down_whatever_the_owner_answers),
+        cmocka_unit_test(who_is_killed_by_the_owner_stays_down_as_long_as_asked),
         cmocka_unit_test(who_waits_to_be_started_again_can_be_stopped),
         cmocka_unit_test(closing_leaves_nobody),
         cmocka_unit_test(nobody_outlives_a_killed_parent),

@@ -1,0 +1,15 @@
+/*
+ * job_pool.h - the samples of several nodes at once.
+ */
+#pragma once
+
+#include "host/job_data.h"
+
+/*
+ * Loads the samples of count nodes, each as job_load_part does, reading the files once where all
+ * have the same.
+ *
+ * ret_parts  struct job_part[count], the caller's to free; all empty after an error.
+ */
+[[nodiscard]] enum status job_load_parts(const struct config *configs, uint32_t count,
+                                         struct job_part *ret_parts, struct error *err);
