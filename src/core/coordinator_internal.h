@@ -17,6 +17,12 @@ struct coordinator_effect *effect_add_pending(struct coordinator *c,
 void trace_add(const struct coordinator *c, struct coordinator_effects *effects,
                enum trace_kind kind, uint32_t member, uint64_t a, uint64_t b, enum reason reason);
 
+/* Whether nothing is counted any more: the outcome is durable, or on its way. */
+static inline bool job_is_over(const struct coordinator *c)
+{
+    return c->phase == COORDINATOR_ENDING || c->phase == COORDINATOR_ENDED;
+}
+
 /* Whether as many updates are accepted as close the open round; late ones are not counted. */
 static inline bool round_is_full(const struct coordinator *c)
 {

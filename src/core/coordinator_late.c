@@ -23,9 +23,7 @@ static bool is_base_of(const struct coordinator *c, uint64_t round, const struct
 static uint64_t counted_in(const struct coordinator *c)
 {
     const bool open = c->phase == COORDINATOR_COLLECTING && !round_is_full(c);
-    return open || c->phase == COORDINATOR_PAUSED || c->phase == COORDINATOR_GATHERING
-               ? c->round
-               : c->round + 1;
+    return open || c->phase < COORDINATOR_COLLECTING ? c->round : c->round + 1;
 }
 
 enum reason late_screen(const struct coordinator *c, const struct update_info *info,
@@ -41,15 +39,15 @@ enum reason late_screen(const struct coordinator *c, const struct update_info *i
         return REASON_NOT_SELECTED;
     if (info->key.round <= member->counted_round)
         return REASON_ALREADY_COUNTED;
-    /* One update of a node a round. */
-    return member->accepted || member->waiting ? REASON_ROUND_CLOSED : REASON_UNSPECIFIED;
+    /* One update of a node a round; who was asked anew makes that of the open one. */
+    return member->accepted || member->waiting || member->told ? REASON_ROUND_CLOSED
+                                                               : REASON_UNSPECIFIED;
 }
 
 bool late_can_count(const struct coordinator *c, const struct member *member,
                     const struct update_key *key)
 {
-    return c->settings.late == LATE_NEXT_ROUND && c->phase != COORDINATOR_ENDED &&
-           c->phase != COORDINATOR_ENDING && key->round < c->round &&
+    return c->settings.late == LATE_NEXT_ROUND && !job_is_over(c) && key->round < c->round &&
            counted_in(c) - key->round <= c->settings.max_staleness &&
            c->bases[key->round % BASES].round == key->round && key->round > member->counted_round &&
            member->asked_round >= key->round && !member->accepted && !member->waiting;

@@ -54,6 +54,10 @@ void round_announce(struct coordinator *c, struct coordinator_effects *effects)
     effect->attempt = c->attempt;
     effect->deadline_ns = c->deadline_ns;
     effect->version = c->version;
+    for (uint32_t i = 0; i < c->roster.count; i++) {
+        struct member *const member = &c->roster.members[c->roster.order[i]];
+        member->told |= member_hears_beacon(member);
+    }
 }
 
 void gather(struct coordinator *c, struct coordinator_effects *effects)
@@ -324,7 +328,8 @@ void on_restored(struct coordinator *c, const struct coordinator_event *event,
 static void settle_member(const struct coordinator *c, struct member *member)
 {
     const bool counted = member->accepted && !c->undone;
-    const bool can_still_count = member->waiting || c->settings.late == LATE_NEXT_ROUND;
+    const bool can_still_count = member->waiting || (c->settings.late == LATE_NEXT_ROUND &&
+                                                     member->asked_round >= member->held.round);
     member->contributed = counted;
     if (counted && member->key.round > member->counted_round)
         member->counted_round = member->key.round;
@@ -361,8 +366,8 @@ void on_committed(struct coordinator *c, const struct coordinator_event *event,
         return;
     }
     CHECK(c->phase == COORDINATOR_COMMITTING);
-    trace_add(c, effects, TRACE_COMMITTED, NO_MEMBER, c->version.number, c->accepted,
-              REASON_UNSPECIFIED);
+    trace_add(c, effects, TRACE_COMMITTED, NO_MEMBER, c->version.number,
+              c->undone ? 0 : c->accepted, REASON_UNSPECIFIED);
     struct coordinator_effect *const settle = effect_add(effects, FX_SETTLE);
     settle->round = c->round;
     settle->version = c->version;

@@ -31,22 +31,24 @@ static void set_k(struct coordinator *c)
         c->k = c->settings.min_updates;
 }
 
-static bool works_for_an_older_round(const struct coordinator *c, const struct member *member)
+/* The earlier round that it goes on working for while the next one is open; 0: none. */
+static uint64_t still_works_for(const struct coordinator *c, const struct member *member)
 {
-    return c->settings.late == LATE_NEXT_ROUND && member->session != 0 && member->selected &&
-           !member->accepted && member->asked_round != 0 && member->asked_round < c->round &&
-           c->round - member->asked_round <= c->settings.max_staleness;
+    if (c->settings.late != LATE_NEXT_ROUND || member->session == 0 || member->accepted ||
+        member->waiting)
+        return 0;
+    const uint64_t round = member->told ? member->asked_round : member->works_for;
+    return c->round - round <= c->settings.max_staleness ? round : 0;
 }
 
 void selection_clear(struct coordinator *c)
 {
     for (uint32_t i = 0; i < c->roster.count; i++) {
         struct member *const member = &c->roster.members[c->roster.order[i]];
-        member->busy = works_for_an_older_round(c, member) ||
-                       (member->busy && member->session != 0 &&
-                        c->round - member->asked_round <= c->settings.max_staleness);
+        member->works_for = still_works_for(c, member);
         member->accepted = false;
         member->selected = false;
+        member->told = false;
         member->held_pending = false;
         member->late = false;
         member->folding = false;
@@ -89,7 +91,7 @@ static struct tally count_members(const struct coordinator *c)
         tally.accepted += member->accepted && !member->late;
         if (!is_there(c, member))
             continue;
-        if (member->busy)
+        if (member->works_for != 0)
             tally.busy++;
         else if (rests(c, member))
             tally.resting++;
@@ -105,7 +107,7 @@ static void draw(struct coordinator *c, struct random *random, bool resting, uin
 {
     for (uint32_t i = 0; i < c->roster.count && wanted > 0; i++) {
         struct member *const member = &c->roster.members[c->roster.order[i]];
-        if (!is_there(c, member) || member->busy || rests(c, member) != resting)
+        if (!is_there(c, member) || member->works_for != 0 || rests(c, member) != resting)
             continue;
         if (random_below(random, left--) >= wanted)
             continue;
@@ -118,7 +120,7 @@ static void draw(struct coordinator *c, struct random *random, bool resting, uin
 static void ask_the_busy(struct coordinator *c)
 {
     for (uint32_t i = 0; i < c->roster.count; i++)
-        c->roster.members[c->roster.order[i]].busy = false;
+        c->roster.members[c->roster.order[i]].works_for = 0;
 }
 
 static void trace_busy(struct coordinator *c, struct coordinator_effects *effects)
@@ -126,8 +128,8 @@ static void trace_busy(struct coordinator *c, struct coordinator_effects *effect
     for (uint32_t i = 0; i < c->roster.count; i++) {
         const uint32_t index = c->roster.order[i];
         const struct member *const member = &c->roster.members[index];
-        if (member->busy && c->attempt == 0)
-            trace_add(c, effects, TRACE_BUSY, index, member->asked_round, c->round,
+        if (member->works_for != 0 && c->attempt == 0)
+            trace_add(c, effects, TRACE_BUSY, index, member->works_for, c->round,
                       REASON_UNSPECIFIED);
     }
 }
@@ -146,6 +148,8 @@ void selection_draw(struct coordinator *c, struct coordinator_effects *effects)
                 c->round << 16 | (c->attempt & 0xffff));
     const uint32_t there = tally.rested + tally.resting + tally.accepted;
     c->needed = share_of(c->settings.share, there);
+    if (c->needed < least) /* with fewer the round could not close */
+        c->needed = least < there ? least : there;
     const double asked = c->needed * (1 + c->settings.over_selection);
     c->selected = asked < there ? share_of(1 + c->settings.over_selection, c->needed) : there;
     if (c->selected < tally.accepted)

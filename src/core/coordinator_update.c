@@ -22,7 +22,7 @@ static const struct member *holder(const struct coordinator *c, const struct upd
     if (index == NO_MEMBER)
         return nullptr;
     const struct member *const member = &c->roster.members[index];
-    const bool holds = member->accepted || member->waiting;
+    const bool holds = member->accepted || (member->waiting && !job_is_over(c));
     return holds && info->key.round == member->key.round ? member : nullptr;
 }
 
@@ -51,11 +51,14 @@ static enum reason screen_fresh(const struct coordinator *c, const struct update
         return REASON_FUTURE_ROUND;
     if (info->samples == 0)
         return REASON_SAMPLES;
-    if (member == nullptr || !(member->selected || member->waiting))
+    /* Who was asked in an earlier attempt, and is not again, may answer all the same. */
+    if (member == nullptr || member->asked_round != info->key.round)
         return REASON_NOT_SELECTED;
     const struct member *const held = holder(c, info);
     if (held != nullptr)
         return screen_held(held, info);
+    if (member->waiting) /* an earlier one of it, for the next round */
+        return REASON_ROUND_CLOSED;
     /* The set is full at k, also while its last updates are still being folded in. */
     if (c->phase == COORDINATOR_COLLECTING && !round_is_full(c))
         return REASON_UNSPECIFIED;
@@ -76,7 +79,7 @@ enum reason coordinator_screen(const struct coordinator *coordinator,
                                const struct update_info *info)
 {
     const struct coordinator *const c = coordinator;
-    if (c->phase == COORDINATOR_ENDED || c->phase == COORDINATOR_ENDING)
+    if (job_is_over(c))
         return coordinator_holds(c, info) ? REASON_UNSPECIFIED : REASON_JOB_ENDED;
     if (c->phase < COORDINATOR_GATHERING || c->phase == COORDINATOR_FAILED)
         return REASON_DRAINING;
@@ -90,6 +93,15 @@ enum reason coordinator_screen(const struct coordinator *coordinator,
                                        : screen_older(c, info, member);
 }
 
+/* Its work for that round has come to an end. */
+static void stop_working(struct member *member, uint64_t round)
+{
+    if (member->works_for == round)
+        member->works_for = 0;
+    if (member->asked_round == round)
+        member->told = false;
+}
+
 static void refuse(struct coordinator *c, const struct coordinator_event *event,
                    struct coordinator_effects *effects, enum reason reason)
 {
@@ -97,10 +109,8 @@ static void refuse(struct coordinator *c, const struct coordinator_event *event,
     const uint32_t index = roster_find(&c->roster, info->name);
     if (reason == REASON_ROUND_CLOSED || reason == REASON_TOO_STALE)
         c->late++;
-    /* Whatever it worked for, it has come to an end. */
-    if (index != NO_MEMBER && reason_class_of(reason) == REASON_CLASS_FINAL &&
-        info->key.round >= c->roster.members[index].asked_round)
-        c->roster.members[index].busy = false;
+    if (index != NO_MEMBER && reason_class_of(reason) == REASON_CLASS_FINAL)
+        stop_working(&c->roster.members[index], info->key.round);
     trace_add(c, effects, TRACE_REFUSED, index, info->key.round, 0, reason);
     if (reason == REASON_EQUIVOCATION) {
         struct coordinator_effect *const evidence = effect_add(effects, FX_EVIDENCE);
@@ -145,8 +155,11 @@ void update_accept(struct coordinator *c, uint32_t index, uint64_t staleness)
     if (staleness > 0) { /* it is not among the N of this round */
         selection_remove(c, member);
         member->late = true;
-        member->busy = false;
+        member->works_for = 0;
         c->accepted_late++;
+    } else if (!member->selected) { /* asked in an earlier attempt */
+        member->selected = true;
+        c->selected++;
     }
     member->accepted = true;
     c->accepted++;
@@ -173,7 +186,7 @@ void on_update(struct coordinator *c, const struct coordinator_event *event,
     receipt->member = index;
     if (c->phase != COORDINATOR_COLLECTING || round_is_full(c)) {
         member->waiting = true;
-        member->busy = false;
+        member->works_for = 0;
         return;
     }
     const uint64_t staleness = c->round - info->key.round;
@@ -186,9 +199,11 @@ void on_update(struct coordinator *c, const struct coordinator_event *event,
     fold->blob = info->blob;
 }
 
-static void send_offer(const struct coordinator *c, uint32_t index, const struct update_key *key,
+/* It is not asked before the offered update came, or is too stale. */
+static void send_offer(struct coordinator *c, uint32_t index, const struct update_key *key,
                        struct coordinator_effects *effects)
 {
+    c->roster.members[index].works_for = key->round;
     struct coordinator_effect *const offer = effect_add(effects, FX_SEND_OFFER);
     offer->member = index;
     offer->session = c->roster.members[index].session;
@@ -213,8 +228,9 @@ static void settle_held(struct coordinator *c, uint32_t index, const struct upda
         member->held = *held;
         member->held_pending = true;
         /* The set is fixed, but the next one is not. */
-        if (c->settings.late == LATE_NEXT_ROUND && member->selected && !member->accepted &&
-            !member->waiting && (c->phase != COORDINATOR_COLLECTING || round_is_full(c)))
+        const bool is_fixed = c->phase != COORDINATOR_COLLECTING || round_is_full(c);
+        if (c->settings.late == LATE_NEXT_ROUND && !job_is_over(c) && is_fixed &&
+            member->selected && !member->accepted && !member->waiting)
             send_offer(c, index, held, effects);
         return;
     }
@@ -231,9 +247,9 @@ static bool can_be_asked(const struct coordinator *c, const struct member *membe
            !round_is_full(c);
 }
 
-static void send_beacon(const struct coordinator *c, uint32_t index,
-                        struct coordinator_effects *effects)
+static void send_beacon(struct coordinator *c, uint32_t index, struct coordinator_effects *effects)
 {
+    c->roster.members[index].told = true;
     struct coordinator_effect *const beacon = effect_add(effects, FX_SEND_BEACON);
     beacon->member = index;
     beacon->session = c->roster.members[index].session;
@@ -267,7 +283,11 @@ void on_join(struct coordinator *c, const struct coordinator_event *event,
     member->session = event->join.session;
     member->recalling = false;
     member->held_pending = false;
-    member->busy = false;
+    member->told = false;
+    member->works_for = 0;
+    /* Of who was forgotten, or is new, it is not known which earlier updates are counted. */
+    if (member->asked_round == 0 && c->round > 0)
+        member->counted_round = c->round - 1;
     trace_add(c, effects, TRACE_JOINED, index, 0, 0, REASON_UNSPECIFIED);
     struct coordinator_effect *const welcome = effect_add(effects, FX_WELCOME);
     welcome->member = index;
@@ -312,11 +332,10 @@ void on_recalled(struct coordinator *c, const struct coordinator_event *event,
     member->recalling = false;
     const bool taken =
         (member->accepted || member->waiting) && member->key.round == event->recalled.key.round;
-    if (event->status == STATUS_NOT_FOUND && taken)
+    if (event->status == STATUS_NOT_FOUND && taken && c->phase != COORDINATOR_ENDED)
         return; /* it came again meanwhile; the commit that counts it answers */
     if (event->status == STATUS_NOT_FOUND && late_can_count(c, member, &event->recalled.key)) {
         selection_remove(c, member);
-        member->busy = true;
         send_offer(c, index, &event->recalled.key, effects);
         round_close_if_complete(c, effects);
         return;

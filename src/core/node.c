@@ -72,6 +72,14 @@ static void push(struct node *node, struct node_effects *effects)
     trace(node, effects, TRACE_OFFERED, node->kept.key.round, 0, REASON_UNSPECIFIED);
 }
 
+static void abort_work(struct node *node, struct node_effects *effects)
+{
+    if (node->aborted || (node->work != WORK_PULLING && node->work != WORK_TRAINING))
+        return;
+    node->aborted = true;
+    add(effects, NODE_FX_ABORT)->id = node->work_id;
+}
+
 /* Does what the newest beacon wants and is not under way. */
 static void work_on(struct node *node, struct node_effects *effects)
 {
@@ -83,12 +91,8 @@ static void work_on(struct node *node, struct node_effects *effects)
     if (is_for_beacon || !node->has_beacon)
         return;
     if (node->work != WORK_NONE) {
-        const bool wanted =
-            same_base(&node->beacon, node->working.round, &node->working.version.id);
-        if (!wanted && !node->aborted && node->work != WORK_HOLDING) {
-            node->aborted = true;
-            add(effects, NODE_FX_ABORT)->id = node->work_id;
-        }
+        if (!same_base(&node->beacon, node->working.round, &node->working.version.id))
+            abort_work(node, effects);
         return;
     }
     if (!node->connected || node->failed_work)
@@ -287,12 +291,16 @@ static void on_held(struct node *node, const struct node_event *event, struct no
     work_ended(node, effects, false);
 }
 
-/* Late, busy and the like say nothing against the update itself: its round may open again. */
+/*
+ * Late, busy and the like say nothing against the update itself: its round may open again, and what
+ * became of it is told after a Join.
+ */
 static bool may_come_back(enum reason reason)
 {
     return reason == REASON_ROUND_CLOSED || reason == REASON_FUTURE_ROUND ||
            reason == REASON_JOB_ENDED || reason == REASON_NOT_SELECTED ||
-           reason == REASON_FUTURE_EPOCH || reason_class_of(reason) == REASON_CLASS_AGAIN;
+           reason == REASON_FUTURE_EPOCH || reason == REASON_TOO_STALE ||
+           reason == REASON_ALREADY_COUNTED || reason_class_of(reason) == REASON_CLASS_AGAIN;
 }
 
 static void on_receipt(struct node *node, const struct node_event *event,
@@ -351,6 +359,9 @@ static void on_offer(struct node *node, const struct node_event *event,
     if (node->kept.state == UPDATE_REFUSED)
         node->kept.state = UPDATE_HELD;
     node->asked_for_kept = true;
+    /* What is under way since before this connection would take its place. */
+    if (!node->has_beacon)
+        abort_work(node, effects);
     work_on(node, effects);
 }
 

@@ -32,7 +32,7 @@ struct member {
     bool contributed;  /* its update is in the version committed last */
     bool recalling;    /* what became of its last update is being looked up: no beacon before */
     bool held_pending; /* joined while the round was closing, holding an update for it */
-    bool busy;         /* works for an older round still, whose update will be taken: not asked */
+    bool told;         /* heard the beacon of the open round over its present session */
     bool late;         /* its accepted update is for an older round */
     bool waiting;      /* its late update is held until the next round opens */
     bool folding;      /* its late update, which waited, is in the FX_FOLD_WAITING under way */
@@ -40,8 +40,11 @@ struct member {
     enum settlement settlement;
     enum reason settlement_reason; /* of SETTLE_DROPPED */
     struct update_key held;
-    uint64_t asked_round;   /* the last one it was asked for; 0: none */
-    uint64_t counted_round; /* the last one it had an update counted that was made for; 0: none */
+    uint64_t asked_round; /* the last one it was asked for; 0: none */
+    uint64_t works_for;   /* the earlier round whose update it still makes, and which will be taken:
+                             it is not asked; 0: none */
+    /* Updates made for this round or before are counted no more: one was, or it was not known. */
+    uint64_t counted_round;
     /* Of the update accepted last, or that waits. */
     struct update_key key;
     struct digest base_id;

@@ -5,6 +5,7 @@
 
 #include "testing.h"
 
+#include <stdio.h>
 #include <string.h>
 
 struct coordinator c;
@@ -207,14 +208,93 @@ struct coordinator_event validated(void)
         .validated = {.loss = 1, .accuracy = 1, .has_loss = true, .has_accuracy = true}};
 }
 
+/* What the store holds: written by store_commit as host/coordinator_commit.c does, read by stored
+ * as host/coordinator_start.c does. */
+static char stored_names[CAPACITY][MEMBER_NAME_MAX];
+static const char *stored_pointers[CAPACITY];
+static struct member_history stored_histories[CAPACITY];
+static struct base_ref stored_bases[STALENESS_MAX];
+static struct convergence stored_convergence;
+static struct coordinator_event stored_start;
+
+static void store_commit(uint64_t number)
+{
+    struct coordinator_event start = {.start = {.epoch = c.epoch,
+                                                .has_version = true,
+                                                .version = version(number),
+                                                .open_round = c.round + 1,
+                                                .outcome = must(FX_COMMIT)->outcome,
+                                                .histories = stored_histories,
+                                                .bases = stored_bases,
+                                                .convergence = &stored_convergence}};
+    for (uint32_t i = 0; i < c.roster.count; i++) {
+        const struct member *const member = &members[c.roster.order[i]];
+        const uint32_t at = start.start.member_count;
+        if (!member->accepted && member->session == 0)
+            continue;
+        memcpy(stored_names[at], member->name, sizeof(member->name));
+        stored_pointers[at] = stored_names[at];
+        stored_histories[at] = (struct member_history){
+            .asked_round = member->asked_round,
+            .counted_round = member->accepted ? member->key.round : member->counted_round,
+            .samples = member->samples};
+        start.start.member_count++;
+    }
+    start.start.members = stored_pointers;
+    for (uint64_t back = 1; back <= c.settings.max_staleness && back <= c.round; back++) {
+        const uint64_t round = start.start.open_round - back;
+        stored_bases[start.start.base_count++] =
+            (struct base_ref){.round = round, .id = version(round - 1).id};
+    }
+    stored_convergence = c.convergence;
+    stored_start = start;
+}
+
+struct coordinator_event stored(void)
+{
+    return stored_start;
+}
+
 void close_and_commit(uint64_t number)
 {
     complete(FX_CLOSE, (struct coordinator_event){
                            .kind = EV_CLOSED, .aggregate_norm = 1, .version = version(number)});
     if (c.settings.validate)
         complete(FX_VALIDATE, validated());
+    store_commit(number);
     complete(FX_COMMIT,
              (struct coordinator_event){.kind = EV_COMMITTED, .version = version(number)});
+}
+
+const char *name_of(uint32_t i)
+{
+    static char names[CAPACITY][8];
+    snprintf(names[i], sizeof(names[i]), "n%03u", i);
+    return names[i];
+}
+
+void join_many(uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        join(name_of(i), i + 1);
+}
+
+uint32_t count_selected(void)
+{
+    uint32_t selected = 0;
+    for (uint32_t i = 0; i < c.roster.count; i++)
+        selected += members[c.roster.order[i]].selected;
+    return selected;
+}
+
+void run_round(void)
+{
+    for (uint32_t i = 0; i < c.roster.count && effect(FX_CLOSE) == nullptr; i++) {
+        const struct member *const member = &members[c.roster.order[i]];
+        if (member->selected && !member->accepted)
+            offer_and_fold(member->name, 1);
+    }
+    close_and_commit(c.round);
 }
 
 void answer_recall(uint64_t counted_in)

@@ -84,5 +84,20 @@ void close_and_commit(uint64_t number);
 /* The loss and accuracy of a validation that went well. */
 struct coordinator_event validated(void);
 
+/* The name of the i-th of many nodes: n000, n001. Static. */
+const char *name_of(uint32_t i);
+
+/* Nodes n000 to below count join, with sessions 1 and on. */
+void join_many(uint32_t count);
+
+/* How many members are asked in the open round. */
+uint32_t count_selected(void);
+
+/* Everybody asked in the open round reports; the round closes and its version is committed. */
+void run_round(void);
+
+/* What the store would tell a restart now: as of the last close_and_commit. */
+struct coordinator_event stored(void);
+
 /* Answers the FX_RECALL in fx: the update is in that version, or (0) in none. */
 void answer_recall(uint64_t counted_in);

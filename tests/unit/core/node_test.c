@@ -515,7 +515,8 @@ static void a_refusal_is_final_or_waits_for_another_coordinator_or_for_room(void
             reason == REASON_BUSY || reason == REASON_DRAINING || reason == REASON_INTERNAL;
         const bool kept = again || reason == REASON_ROUND_CLOSED || reason == REASON_FUTURE_ROUND ||
                           reason == REASON_JOB_ENDED || reason == REASON_NOT_SELECTED ||
-                          reason == REASON_FUTURE_EPOCH;
+                          reason == REASON_FUTURE_EPOCH || reason == REASON_TOO_STALE ||
+                          reason == REASON_ALREADY_COUNTED;
         begin();
         hold(1);
         receipt(false, reason);
