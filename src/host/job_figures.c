@@ -114,7 +114,7 @@ static enum control_member_state state_of(const struct member *member, bool roun
         return CONTROL_MEMBER_ACCEPTED;
     if (round_is_open && member->selected)
         return CONTROL_MEMBER_ASKED;
-    return member->busy ? CONTROL_MEMBER_BUSY : CONTROL_MEMBER_IDLE;
+    return member->works_for != 0 ? CONTROL_MEMBER_BUSY : CONTROL_MEMBER_IDLE;
 }
 
 void job_figures_describe(const struct job_figures *figures, const struct roster *roster,
