@@ -10,8 +10,7 @@
 #include "cli/ca_serve.h"
 #include "cli/ca_show.h"
 #include "cli/options.h"
-#include "identity/authority.h"
-#include "identity/identity_files.h"
+#include "identity/authority_identity.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -148,35 +147,6 @@ static enum status check_issue(struct issue *issue, struct error *err)
     return STATUS_OK;
 }
 
-/* Has both keys certified and puts everything into the folder out. */
-static enum status issue_identity(const struct authority *authority, const char *id,
-                                  const struct issue *issue, struct error *err)
-{
-    const int64_t now_unix_s = (int64_t)time(nullptr);
-    struct identity_request *request = nullptr;
-    struct bytes tls, envelope;
-    bytes_init(&tls, SVID_CERTIFICATE_MAX);
-    bytes_init(&envelope, SVID_CERTIFICATE_MAX);
-    enum status status = identity_request_create(issue->tls_kind, &request, err);
-    if (status == STATUS_OK)
-        status = authority_issue(authority, identity_request_tls_csr(request), id, issue->ttl_s,
-                                 now_unix_s, &tls, err);
-    if (status == STATUS_OK)
-        status = authority_issue(authority, identity_request_envelope_csr(request), id,
-                                 issue->ttl_s, now_unix_s, &envelope, err);
-    if (status == STATUS_OK) {
-        const struct svid_chain tls_chain = {.certificates = {bytes_slice(&tls)}, .count = 1};
-        const struct svid_chain envelope_chain = {.certificates = {bytes_slice(&envelope)},
-                                                  .count = 1};
-        status = identity_install(request, issue->out, &tls_chain, &envelope_chain,
-                                  authority_bundle(authority), now_unix_s, err);
-    }
-    bytes_deinit(&tls);
-    bytes_deinit(&envelope);
-    identity_request_destroy(request);
-    return status;
-}
-
 static int issue_as_asked(const struct issue *issue)
 {
     struct error err = {0};
@@ -189,7 +159,8 @@ static int issue_as_asked(const struct issue *issue)
         status = spiffe_id_make(authority_trust_domain(authority), issue->role_value, issue->name,
                                 &id, &err);
     if (status == STATUS_OK)
-        status = issue_identity(authority, id.text, issue, &err);
+        status = authority_make_identity(authority, id.text, issue->tls_kind, issue->ttl_s,
+                                         issue->out, (int64_t)time(nullptr), &err);
     authority_close(authority);
     if (status == STATUS_OK)
         printf("%s: the identity %s, for %lu s\n", issue->out, id.text,

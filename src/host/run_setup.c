@@ -9,8 +9,7 @@
 #include "host/clock.h"
 #include "host/fault_plan.h"
 #include "host/free_port.h"
-#include "identity/authority.h"
-#include "identity/identity_files.h"
+#include "identity/authority_identity.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -87,36 +86,14 @@ static enum status issue(const struct authority *authority, const struct config 
 {
     char path[RUN_PATH_MAX + 96];
     struct spiffe_id id;
-    struct identity_request *request = nullptr;
-    struct bytes tls;
-    struct bytes envelope;
-    bytes_init(&tls, SVID_CERTIFICATE_MAX);
-    bytes_init(&envelope, SVID_CERTIFICATE_MAX);
-    const int64_t now = clock_unix_s();
-    const uint32_t ttl = (uint32_t)config->identity.ttl_s;
-    enum status status = spiffe_id_make(config->identity.trust_domain, role, name, &id, err);
-    if (status == STATUS_OK)
-        status = identity_request_create(config->identity.tls_key == CONFIG_TLS_P256
-                                             ? IDENTITY_KEY_P256
-                                             : IDENTITY_KEY_ML_DSA_65,
-                                         &request, err);
-    if (status == STATUS_OK)
-        status = authority_issue(authority, identity_request_tls_csr(request), id.text, ttl, now,
-                                 &tls, err);
-    if (status == STATUS_OK)
-        status = authority_issue(authority, identity_request_envelope_csr(request), id.text, ttl,
-                                 now, &envelope, err);
-    if (status == STATUS_OK) {
-        const struct svid_chain tls_chain = {{bytes_slice(&tls)}, 1};
-        const struct svid_chain envelope_chain = {{bytes_slice(&envelope)}, 1};
-        snprintf(path, sizeof(path), "%s/identity/%s", folder, place);
-        status = identity_install(request, path, &tls_chain, &envelope_chain,
-                                  authority_bundle(authority), now, err);
-    }
-    identity_request_destroy(request);
-    bytes_deinit(&tls);
-    bytes_deinit(&envelope);
-    return status;
+    const enum status status = spiffe_id_make(config->identity.trust_domain, role, name, &id, err);
+    if (status != STATUS_OK)
+        return status;
+    snprintf(path, sizeof(path), "%s/identity/%s", folder, place);
+    return authority_make_identity(
+        authority, id.text,
+        config->identity.tls_key == CONFIG_TLS_P256 ? IDENTITY_KEY_P256 : IDENTITY_KEY_ML_DSA_65,
+        (uint32_t)config->identity.ttl_s, path, clock_unix_s(), err);
 }
 
 static enum status issue_all(const char *folder, const struct config *config, uint32_t nodes,

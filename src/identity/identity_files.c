@@ -170,6 +170,8 @@ enum status identity_open(const char *dir, int64_t now_unix_s, struct identity *
                              ? load(folder, dir, now_unix_s, identity, err)
                              : error_set(err, STATUS_NO_MEMORY, "no memory for an identity");
     close(folder);
+    if (identity != nullptr)
+        atomic_init(&identity->references, 1);
     if (status == STATUS_OK)
         *ret_identity = identity;
     else
@@ -177,9 +179,21 @@ enum status identity_open(const char *dir, int64_t now_unix_s, struct identity *
     return status;
 }
 
+struct identity *identity_ref(struct identity *identity)
+{
+    atomic_fetch_add(&identity->references, 1);
+    return identity;
+}
+
+enum identity_key_kind identity_tls_kind(const struct identity *identity)
+{
+    return EVP_PKEY_is_a(identity->svid_key, "ML-DSA-65") ? IDENTITY_KEY_ML_DSA_65
+                                                          : IDENTITY_KEY_P256;
+}
+
 void identity_close(struct identity *identity)
 {
-    if (identity == nullptr)
+    if (identity == nullptr || atomic_fetch_sub(&identity->references, 1) != 1)
         return;
     EVP_PKEY_free(identity->svid_key); /* OpenSSL overwrites private parts */
     EVP_PKEY_free(identity->envelope_key);

@@ -10,11 +10,13 @@
 #include "identity/svid.h"
 
 #include <openssl/evp.h>
+#include <stdatomic.h>
 
 enum identity_key_kind { IDENTITY_KEY_P256, IDENTITY_KEY_ML_DSA_65 };
 
 /* New keys that wait for their certificates; they are in memory only. */
 struct identity_request;
+struct identity;
 
 /* Makes the two keys. tls_kind is that of the TLS key. NO_MEMORY. */
 [[nodiscard]] enum status identity_request_create(enum identity_key_kind tls_kind,
@@ -49,8 +51,21 @@ struct svid_chain {
                                            struct slice bundle_pem, int64_t now_unix_s,
                                            struct error *err);
 
+/*
+ * As identity_install for the renewal of current, whose folder dir is: the certificates must be of
+ * the same SPIFFE ID, and the roots stay those that are in the folder.
+ *
+ * IDENTITY also where the certificates are somebody else's.
+ */
+[[nodiscard]] enum status identity_install_renewed(const struct identity_request *request,
+                                                   const char *dir, const struct identity *current,
+                                                   const struct svid_chain *tls_chain,
+                                                   const struct svid_chain *envelope_chain,
+                                                   int64_t now_unix_s, struct error *err);
+
 /* A loaded identity. Read-only after identity_open; everything belongs to it. */
 struct identity {
+    atomic_uint references;
     struct svid_info svid;           /* of the TLS certificate */
     struct svid_info envelope;       /* of the envelope certificate; the same SPIFFE ID */
     STACK_OF(X509) * svid_chain;     /* leaf first */
@@ -68,5 +83,17 @@ struct identity {
 [[nodiscard]] enum status identity_open(const char *dir, int64_t now_unix_s,
                                         struct identity **ret_identity, struct error *err);
 
-/* Frees it and wipes the keys. Null is allowed. */
+/* One more reference; gives identity back. Thread-safe. */
+struct identity *identity_ref(struct identity *identity);
+
+/* The kind of its TLS key. */
+enum identity_key_kind identity_tls_kind(const struct identity *identity);
+
+/*
+ * What tells one state of the folder's files from another, without reading them; changes when a
+ * file is replaced, written to, or goes away. Cannot fail: no folder is a state too.
+ */
+uint64_t identity_folder_state(const char *dir);
+
+/* Drops a reference; the last one frees it and wipes the keys. Null is allowed. Thread-safe. */
 void identity_close(struct identity *identity);

@@ -15,9 +15,17 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { INSTALL_PATH_MAX = 1024, FILES = 5 };
+enum {
+    INSTALL_PATH_MAX = 1024,
+    FILES = 5,
+    STALE_AFTER_S = 60, /* no installation takes that long */
+    SUFFIX_DIGITS = 8,
+};
+
+#define SUFFIX ".new-" /* of the folder that is filled beside */
 
 static const char *const names[FILES] = {"svid.key", "svid.pem", "envelope.key", "envelope.pem",
                                          "bundle.pem"};
@@ -177,6 +185,40 @@ static void remove_folder(const char *dir)
     (void)rmdir(dir);
 }
 
+/* Whether name is base, SUFFIX and the digits. */
+static bool is_beside(const char *name, const char *base)
+{
+    const size_t length = strlen(base);
+    if (strncmp(name, base, length) != 0 || strncmp(name + length, SUFFIX, sizeof(SUFFIX) - 1) != 0)
+        return false;
+    const char *const digits = name + length + sizeof(SUFFIX) - 1;
+    return strlen(digits) == SUFFIX_DIGITS && strspn(digits, "0123456789abcdef") == SUFFIX_DIGITS;
+}
+
+/* Keys must not lie about for ever that a process was killed over: old folders beside go away. */
+static void remove_stale(const char *path)
+{
+    char parent[INSTALL_PATH_MAX + 16];
+    char stale[2 * INSTALL_PATH_MAX];
+    const char *const slash = strrchr(path, '/');
+    const char *const base = slash != nullptr ? slash + 1 : path;
+    snprintf(parent, sizeof(parent), "%.*s", (int)(base - path), path);
+    DIR *const folder = opendir(parent[0] != 0 ? parent : ".");
+    if (folder == nullptr)
+        return;
+    const time_t now = time(nullptr);
+    for (const struct dirent *entry = readdir(folder); entry != nullptr; entry = readdir(folder)) {
+        struct stat there;
+        if (!is_beside(entry->d_name, base) ||
+            fstatat(dirfd(folder), entry->d_name, &there, AT_SYMLINK_NOFOLLOW) != 0 ||
+            !S_ISDIR(there.st_mode) || there.st_mtim.tv_sec + STALE_AFTER_S > now)
+            continue;
+        snprintf(stale, sizeof(stale), "%s%s", parent, entry->d_name);
+        remove_folder(stale);
+    }
+    closedir(folder);
+}
+
 /* EXISTS where the folder holds anything but an identity's files. */
 static enum status check_replaceable(const char *dir, bool *ret_exists, struct error *err)
 {
@@ -286,7 +328,8 @@ enum status identity_install(const struct identity_request *request, const char 
         return status;
     if (RAND_bytes((unsigned char *)&random, sizeof(random)) != 1)
         return error_set_openssl(err, STATUS_IO, "no random bytes");
-    snprintf(beside, sizeof(beside), "%s.new-%08x", path, random);
+    remove_stale(path);
+    snprintf(beside, sizeof(beside), "%s" SUFFIX "%0*x", path, SUFFIX_DIGITS, random);
     if (mkdir(beside, 0700) != 0)
         return error_set_errno(err, status_of_errno(errno), errno, "the folder %s", beside);
     status = fill(request, beside, tls_chain, envelope_chain, bundle_pem, now_unix_s, err);

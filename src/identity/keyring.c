@@ -62,6 +62,15 @@ void keyring_destroy(struct keyring *keyring)
     free(keyring);
 }
 
+void keyring_set_trust(struct keyring *keyring, struct trust *trust)
+{
+    pthread_rwlock_wrlock(&keyring->lock);
+    struct trust *const before = keyring->trust;
+    keyring->trust = trust_ref(trust);
+    pthread_rwlock_unlock(&keyring->lock);
+    trust_unref(before);
+}
+
 /* The first place whose key id is not below key_id. */
 static size_t lower_bound(const struct keyring *keyring, const struct digest *key_id)
 {
@@ -93,17 +102,23 @@ static void remove_at(struct keyring *keyring, size_t at)
             sizeof(*keyring->entries) * (keyring->count - at));
 }
 
-/* One SPIFFE ID holds a few keys only: the one that ends first makes room. */
-static void limit_keys_of_one(struct keyring *keyring, const char *spiffe_id)
+/* One SPIFFE ID holds a few keys only: those that are expired make room, else the first to end. */
+static void limit_keys_of_one(struct keyring *keyring, const char *spiffe_id, int64_t now_unix_s)
 {
     size_t held = 0;
     size_t first_to_end = 0;
-    for (size_t i = 0; i < keyring->count; i++) {
-        if (strcmp(keyring->entries[i].info.id.text, spiffe_id) != 0)
+    for (size_t i = keyring->count; i > 0; i--) {
+        const struct svid_info *const info = &keyring->entries[i - 1].info;
+        if (strcmp(info->id.text, spiffe_id) != 0)
             continue;
-        if (held == 0 || keyring->entries[i].info.not_after_unix_s <
-                             keyring->entries[first_to_end].info.not_after_unix_s)
-            first_to_end = i;
+        if (info->not_after_unix_s <= now_unix_s) {
+            remove_at(keyring, i - 1);
+            first_to_end -= held > 0; /* those found so far are above */
+            continue;
+        }
+        if (held == 0 ||
+            info->not_after_unix_s < keyring->entries[first_to_end].info.not_after_unix_s)
+            first_to_end = i - 1;
         held++;
     }
     if (held >= KEYRING_KEYS_OF_ONE_MAX)
@@ -150,7 +165,7 @@ static enum status insert(struct keyring *keyring, const struct entry *entry, in
         *known = *entry;
         return STATUS_OK;
     }
-    limit_keys_of_one(keyring, entry->info.id.text);
+    limit_keys_of_one(keyring, entry->info.id.text, now_unix_s);
     const enum status status = make_room(keyring, now_unix_s, err);
     if (status != STATUS_OK)
         return status;
@@ -169,9 +184,13 @@ enum status keyring_add(struct keyring *keyring, const struct slice *certificate
     enum status status = svid_chain_decode(certificates, count, &entry.chain, err);
     if (status != STATUS_OK)
         return status;
+    pthread_rwlock_rdlock(&keyring->lock);
+    struct trust *const trust = trust_ref(keyring->trust);
+    pthread_rwlock_unlock(&keyring->lock);
     X509 *const leaf = sk_X509_value(entry.chain, 0);
-    status = svid_verify(keyring->trust, leaf, entry.chain, now_unix_s, SVID_ML_DSA_ONLY, nullptr,
+    status = svid_verify(trust, leaf, entry.chain, now_unix_s, SVID_ML_DSA_ONLY, nullptr,
                          &entry.info, err);
+    trust_unref(trust);
     if (status == STATUS_OK) {
         entry.key = X509_get_pubkey(leaf);
         status = entry.key != nullptr ? STATUS_OK

@@ -2,7 +2,8 @@
  * keyring.h - the envelope keys of everybody known: by key id, each with its certificate.
  *
  * Bounded: when it is full, keys that are expired make room, then new ones are refused. One SPIFFE
- * ID holds at most KEYRING_KEYS_OF_ONE_MAX keys; a further one replaces that which ends first.
+ * ID holds at most KEYRING_KEYS_OF_ONE_MAX keys; a further one takes the place of those that are
+ * expired, else of that which ends first.
  * Thread-safe throughout.
  */
 #pragma once
@@ -21,6 +22,9 @@ struct keyring;
 [[nodiscard]] enum status keyring_create(struct trust *trust, size_t keys_max,
                                          struct keyring **ret_keyring, struct error *err);
 void keyring_destroy(struct keyring *keyring);
+
+/* Keys that are added from now on are certified by the roots of trust; a reference is taken. */
+void keyring_set_trust(struct keyring *keyring, struct trust *trust);
 
 /*
  * Adds the key of a chain (DER, leaf first, without the root) after validation at now_unix_s:

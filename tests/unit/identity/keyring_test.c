@@ -274,6 +274,48 @@ static void one_id_holds_eight_keys_the_first_to_end_makes_room(void **state)
     keyring_destroy(keyring);
 }
 
+/* Goal: who renews its key again and again holds two of them, not eight. */
+static void a_new_key_makes_the_expired_ones_of_its_id_go(void **state)
+{
+    struct keyring *const keyring = keyring_of(100);
+    struct holder others = holder_of(authority, "ML-DSA-65", FIXTURE_ID("node/b"), 5, fixture_now);
+    struct holder keys[5];
+    struct svid_info info;
+    assert_int_equal(add(keyring, &others, fixture_now, nullptr), STATUS_OK);
+    for (int i = 0; i < 5; i++) { /* lives of 10 s, a new one every 6 s */
+        keys[i] = holder_of(authority, "ML-DSA-65", FIXTURE_ID("node/a"), 10, fixture_now + 6 * i);
+        assert_int_equal(add(keyring, &keys[i], fixture_now + 6 * i, nullptr), STATUS_OK);
+        assert_int_equal(keyring_count(keyring), 1 + (i == 0 ? 1 : 2));
+        for (int j = 0; j <= i; j++)
+            assert_int_equal(keyring_find(keyring, &keys[j].key_id, &info),
+                             j + 1 >= i ? STATUS_OK : STATUS_NOT_FOUND);
+    }
+    /* Others' are left to the full ring. */
+    assert_int_equal(keyring_find(keyring, &others.key_id, &info), STATUS_OK);
+    for (int i = 0; i < 5; i++)
+        holder_free(&keys[i]);
+    holder_free(&others);
+    keyring_destroy(keyring);
+}
+
+static void new_roots_certify_from_then_on(void **state)
+{
+    struct keyring *const keyring = keyring_of(10);
+    struct holder old = holder_of(authority, "ML-DSA-65", FIXTURE_ID("node/a"), 100, fixture_now);
+    struct holder new = holder_of(stranger, "ML-DSA-65", FIXTURE_ID("node/b"), 100, fixture_now);
+    struct trust *const roots = fixture_trust(stranger);
+    assert_int_equal(add(keyring, &old, fixture_now, nullptr), STATUS_OK);
+    assert_int_equal(add(keyring, &new, fixture_now, nullptr), STATUS_IDENTITY);
+    keyring_set_trust(keyring, roots);
+    trust_unref(roots);
+    assert_int_equal(add(keyring, &new, fixture_now, nullptr), STATUS_OK);
+    assert_int_equal(verify(keyring, &new, fixture_now, FIXTURE_ID("node/b")), STATUS_OK);
+    assert_int_equal(verify(keyring, &old, fixture_now, FIXTURE_ID("node/a")), STATUS_OK);
+    holder_free(&old);
+    holder_free(&new);
+    keyring_destroy(keyring);
+}
+
 static void a_full_ring_forgets_the_expired_and_then_refuses(void **state)
 {
     struct keyring *keyring = keyring_of(3);
@@ -415,6 +457,8 @@ int main(void)
         cmocka_unit_test(the_certificate_is_given_back_as_it_came),
         cmocka_unit_test(a_known_key_gets_the_certificate_that_ends_later),
         cmocka_unit_test(one_id_holds_eight_keys_the_first_to_end_makes_room),
+        cmocka_unit_test(a_new_key_makes_the_expired_ones_of_its_id_go),
+        cmocka_unit_test(new_roots_certify_from_then_on),
         cmocka_unit_test(a_full_ring_forgets_the_expired_and_then_refuses),
         cmocka_unit_test(many_keys_are_all_found),
         cmocka_unit_test(sizes_that_are_not_right_make_no_ring),
