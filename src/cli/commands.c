@@ -8,10 +8,13 @@
 #include "cli/options.h"
 #include "cli/version_command.h"
 
+#include "cli/action_command.h"
 #include "cli/aggregate_command.h"
 #include "cli/ca_command.h"
 #include "cli/coordinator_command.h"
+#include "cli/members_command.h"
 #include "cli/node_command.h"
+#include "cli/status_command.h"
 #include "cli/up_command.h"
 
 #include <stdlib.h>
@@ -21,6 +24,11 @@ static const struct command commands[] = {
     {"up", "run a whole federation on this machine", up_command, nullptr},
     {"coordinator", "run the centre of a federation", coordinator_command, nullptr},
     {"node", "run a machine that holds data", node_command, nullptr},
+    {"status", "say how a running job stands, once or watched", status_command, nullptr},
+    {"members", "list who takes part in a running job", members_command, nullptr},
+    {"pause", "let a running job rest after its round", pause_command, nullptr},
+    {"resume", "let a paused job go on", resume_command, nullptr},
+    {"cancel", "end a running job for good", cancel_command, nullptr},
     {"aggregate", "combine update files into one", aggregate_command, nullptr},
     {"ca", "run the local certificate authority", ca_command, &ca_actions},
     {"config", "check, show and explain configurations", config_command, &config_actions},

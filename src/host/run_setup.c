@@ -162,8 +162,7 @@ static enum status set_path(char *field, const char *folder, const char *sub, co
     return STATUS_OK;
 }
 
-/* Who listens on all addresses is reached on this machine by its own. */
-static void connect_here(const char *listen, char ret_connect[static CONFIG_ADDRESS_MAX])
+void run_connect_address(const char *listen, char ret_connect[static CONFIG_ADDRESS_MAX])
 {
     static const char any[] = "0.0.0.0:";
     const bool is_any = strncmp(listen, any, sizeof(any) - 1) == 0;
@@ -198,7 +197,7 @@ static enum status write_node(const char *folder, const struct config *config, u
     own->faults.slow.share = faults->slow ? 1 : 0;
     own->faults.kill.share = faults->killed ? 1 : 0;
     memcpy(own->node.name, name, sizeof(own->node.name));
-    connect_here(config->server.listen, own->node.connect);
+    run_connect_address(config->server.listen, own->node.connect);
     enum status status = set_path(own->node.state, folder, "nodes/", name, "", err);
     if (status == STATUS_OK)
         status = set_path(own->identity.directory, folder, "identity/", name, "", err);

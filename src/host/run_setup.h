@@ -35,5 +35,8 @@ static inline uint32_t run_processes(const struct run_shape *shape)
 [[nodiscard]] enum status run_setup(const char *folder, struct config *config,
                                     const struct run_shape *shape, struct error *err);
 
+/* Where on this machine one is reached that listens there: 0.0.0.0 is all addresses, not one. */
+void run_connect_address(const char *listen, char ret_connect[static CONFIG_ADDRESS_MAX]);
+
 /* "node-007". name has CONFIG_NAME_MAX room. */
 void run_node_name(uint32_t index, char *ret_name);
