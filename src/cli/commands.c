@@ -11,6 +11,7 @@
 #include "cli/action_command.h"
 #include "cli/aggregate_command.h"
 #include "cli/ca_command.h"
+#include "cli/central_command.h"
 #include "cli/coordinator_command.h"
 #include "cli/members_command.h"
 #include "cli/node_command.h"
@@ -30,6 +31,7 @@ static const struct command commands[] = {
     {"resume", "let a paused job go on", resume_command, nullptr},
     {"cancel", "end a running job for good", cancel_command, nullptr},
     {"aggregate", "combine update files into one", aggregate_command, nullptr},
+    {"central", "train the job's model in one place, to compare with", central_command, nullptr},
     {"ca", "run the local certificate authority", ca_command, &ca_actions},
     {"config", "check, show and explain configurations", config_command, &config_actions},
     {"version", "say what this program is and what it runs on", version_command, nullptr},

@@ -78,6 +78,15 @@ static bool describe_authority(struct child *child, const char *folder, const ch
            add(child, "%s/identity/authority", folder);
 }
 
+static bool describe_central(struct child *child, const char *folder, const char *program)
+{
+    snprintf(child->name, sizeof(child->name), "central");
+    child->keeps_output = true;
+    return begin(child, folder, "err", 6) && add(child, "%s", program) && add(child, "central") &&
+           add(child, "--out") && add(child, "%s/central.json", folder) && add(child, "-c") &&
+           add(child, "%s/config/coordinator.yaml", folder);
+}
+
 void up_children_deinit(struct up_children *children)
 {
     for (uint32_t i = 0; i < children->count; i++) {
@@ -101,7 +110,7 @@ enum status up_children_init(struct up_children *children, const char *folder,
         return error_set_errno(err, STATUS_IO, errno, "/proc/self/exe");
     program[length] = 0;
     const uint32_t processes = run_processes(shape);
-    *children = (struct up_children){.count = processes + 2};
+    *children = (struct up_children){.count = processes + 3};
     children->children = calloc(children->count, sizeof(*children->children));
     bool good = children->children != nullptr;
     if (!good)
@@ -114,6 +123,7 @@ enum status up_children_init(struct up_children *children, const char *folder,
                               left < shape->per_process ? left : shape->per_process);
     }
     good = good && describe_authority(up_authority(children), folder, program, authority);
+    good = good && describe_central(up_central(children), folder, program);
     if (good)
         return STATUS_OK;
     up_children_deinit(children);

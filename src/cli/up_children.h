@@ -10,7 +10,8 @@
 
 struct up_children {
     uint32_t count;
-    struct child *children; /* [0] the coordinator, then the nodes', last the authority */
+    struct child *children; /* [0] the coordinator, then the nodes', the authority, the central
+                               training */
 };
 
 /*
@@ -31,6 +32,12 @@ static inline struct child *up_coordinator(struct up_children *children)
 }
 
 static inline struct child *up_authority(struct up_children *children)
+{
+    return &children->children[children->count - 2];
+}
+
+/* Trains the model in one place, after the job; writes RUN/central.json. */
+static inline struct child *up_central(struct up_children *children)
 {
     return &children->children[children->count - 1];
 }

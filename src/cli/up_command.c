@@ -11,12 +11,12 @@
 #include "cli/config_command.h"
 #include "cli/node_command.h"
 #include "cli/up_children.h"
+#include "cli/up_summary.h"
 #include "host/clock.h"
 #include "host/fault_plan.h"
 #include "host/job_data.h"
 #include "host/run_setup.h"
 #include "host/supervisor.h"
-#include "store/durable_file.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -25,7 +25,6 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
-#include <yyjson.h>
 
 enum {
     NODES_DEFAULT = 10,
@@ -36,11 +35,10 @@ enum {
     END_COORDINATOR_MS = 10000,  /* what the coordinator gets to cancel the job */
     SECOND_SIGNAL_MS = 100, /* sooner it is the same one, sent to us and to our process group */
     WATCH_MS = 50,
-    SUMMARY_BYTES_MAX = 65536,
     LAST_LINE_MAX = 512,
 };
 
-enum phase { RUNNING, CANCELLING, LEAVING, KILLING };
+enum phase { RUNNING, CANCELLING, LEAVING, KILLING, COMPARING };
 
 struct up {
     uv_loop_t loop;
@@ -53,6 +51,8 @@ struct up {
     struct run_shape shape;
     enum phase phase;
     int exit_code;
+    bool ended;                /* the job has, and there is a summary */
+    bool compares;             /* the model is trained centrally too, after the job */
     uint64_t signalled_ns;     /* when the first signal to end came */
     struct fault_plan *faults; /* [shape.nodes] */
     uint64_t kill_after;
@@ -72,9 +72,26 @@ struct up_options {
     struct option_list sets;
 };
 
+/* After a job that came to its own end, when nothing else runs any more. */
+static bool begin_comparing(struct up *up)
+{
+    struct error err = {0};
+    if (!up->compares || (up->exit_code != EXIT_SUCCESS && up->exit_code != EXIT_DIVERGED) ||
+        !up_summary_is_whole(up->folder))
+        return false;
+    up->compares = false;
+    up->phase = COMPARING;
+    uv_timer_stop(&up->timer);
+    if (supervisor_start(up->supervisor, up_central(&up->children), &err) == STATUS_OK)
+        return true;
+    fprintf(stderr, "fedra up: %s\n", err.text);
+    up->exit_code = EXIT_FAILURE;
+    return false;
+}
+
 static void stop_if_all_ended(struct up *up)
 {
-    if (up->phase >= LEAVING && supervisor_running(up->supervisor) == 0)
+    if (up->phase >= LEAVING && supervisor_running(up->supervisor) == 0 && !begin_comparing(up))
         uv_stop(&up->loop);
 }
 
@@ -185,12 +202,29 @@ static bool job_ended(const struct up *up, int code)
     return (code == EXIT_SUCCESS || code == EXIT_DIVERGED) && access(path, F_OK) == 0;
 }
 
+static void compared(struct up *up, const struct child *child, int code)
+{
+    struct error err = {0};
+    if (code == EXIT_SUCCESS && up_summary_add_central(up->folder, &err) == STATUS_OK)
+        return;
+    up->exit_code = EXIT_FAILURE;
+    if (code == EXIT_SUCCESS) {
+        fprintf(stderr, "fedra up: %s\n", err.text);
+        return;
+    }
+    fprintf(stderr, "fedra up: the model could not be trained centrally\n");
+    say_last_line(child);
+}
+
 static bool on_exit_of_child(void *context, struct child *child, int code, int number)
 {
     struct up *const up = context;
     const bool is_coordinator = child == up_coordinator(&up->children);
     const bool is_node = !is_coordinator && child != up_authority(&up->children);
     const bool ended = is_coordinator && job_ended(up, code);
+    up->ended = up->ended || ended;
+    if (up->phase == COMPARING)
+        compared(up, child, code);
     if (up->phase == RUNNING && ended) {
         up->exit_code = code;
         leave(up);
@@ -223,7 +257,7 @@ static enum status start_children(struct up *up, struct error *err)
     enum status status = STATUS_OK;
     snprintf(pid, sizeof(pid), "%ld", (long)getpid());
     CHECK(setenv(NODE_STARTED_BY, pid, 1) == 0);
-    for (uint32_t i = 0; i < up->children.count && status == STATUS_OK; i++)
+    for (uint32_t i = 0; i + 1 < up->children.count && status == STATUS_OK; i++)
         status = supervisor_start(up->supervisor, &up->children.children[i], err);
     return status;
 }
@@ -278,48 +312,6 @@ static enum status plan_kills(struct up *up, const struct config *config, struct
     if (any && up->shape.per_process == 1 && count_rounds(up) < up->kill_after)
         uv_timer_start(&up->watch, on_watch, WATCH_MS, WATCH_MS);
     return status;
-}
-
-/* Gives whether the job came to its own end. */
-static bool print_summary(const struct up *up, const char *label)
-{
-    char path[RUN_PATH_MAX + 32];
-    struct bytes text;
-    struct error err = {0};
-    bytes_init(&text, SUMMARY_BYTES_MAX);
-    snprintf(path, sizeof(path), "%s/summary.json", up->folder);
-    const enum status status = durable_file_read(path, &text, &err);
-    yyjson_doc *const doc =
-        status == STATUS_OK ? yyjson_read((const char *)text.data, text.size, 0) : nullptr;
-    yyjson_val *const root = yyjson_doc_get_root(doc);
-    bool whole = false;
-    if (root == nullptr) {
-        fprintf(stderr, "fedra up: there is no summary: %s\n",
-                status != STATUS_OK ? err.text : "summary.json is damaged");
-    } else {
-        yyjson_val *const accuracy = yyjson_obj_get(root, "accuracy");
-        char figure[32] = "none";
-        if (yyjson_is_num(accuracy))
-            snprintf(figure, sizeof(figure), "%.4f", yyjson_get_num(accuracy));
-        const char *const outcome = yyjson_get_str(yyjson_obj_get(root, "outcome"));
-        whole = outcome != nullptr && strcmp(outcome, "cancelled") != 0;
-        printf("\n%s after %llu rounds: %s\n", outcome,
-               (unsigned long long)yyjson_get_uint(yyjson_obj_get(root, "rounds")),
-               yyjson_get_str(yyjson_obj_get(root, "reason")));
-        printf("the run's folder: %s\n", up->folder);
-        if (label != nullptr)
-            printf("%s: outcome=%s accuracy=%s rounds=%llu nodes=%llu seconds=%.0f\n", label,
-                   outcome, figure,
-                   (unsigned long long)yyjson_get_uint(yyjson_obj_get(root, "rounds")),
-                   (unsigned long long)yyjson_get_uint(yyjson_obj_get(root, "nodes")),
-                   yyjson_get_num(yyjson_obj_get(root, "seconds")));
-        else
-            printf("test accuracy: %s\n", figure);
-    }
-    yyjson_doc_free(doc);
-    bytes_deinit(&text);
-    fflush(stdout);
-    return whole;
 }
 
 static enum status run_children(struct up *up, const struct config *config, struct error *err)
@@ -388,6 +380,8 @@ static int run(const struct up_options *options, struct config *config)
     up->shape = (struct run_shape){.nodes = (uint32_t)options->nodes,
                                    .per_process = (uint32_t)options->per_process};
     up->exit_code = EXIT_FAILURE;
+    up->compares = config->central.epochs > 0 && config->data.format != CONFIG_DATA_NONE &&
+                   config->data.evaluate_test_at_end;
     enum status status = prepare(up, options, config, &err);
     if (status == STATUS_OK) {
         printf("%u nodes, up to %llu rounds; the run's folder is %s\n", up->shape.nodes,
@@ -398,9 +392,10 @@ static int run(const struct up_options *options, struct config *config)
     if (status != STATUS_OK) {
         fprintf(stderr, "fedra up: %s\n", err.text[0] != 0 ? err.text : status_text(status));
         up->exit_code = EXIT_FAILURE;
-    } else if (up->exit_code != EXIT_FAILURE && !print_summary(up, options->label) &&
-               up->exit_code == EXIT_SUCCESS) {
-        up->exit_code = EXIT_FAILURE;
+    } else if (up->exit_code != EXIT_FAILURE || up->ended) {
+        up_summary_print(up->folder, options->label);
+        if (up->exit_code == EXIT_SUCCESS && !up_summary_is_whole(up->folder))
+            up->exit_code = EXIT_FAILURE; /* somebody else cancelled it */
     }
     const int code = up->exit_code;
     forget(up);

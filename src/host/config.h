@@ -175,6 +175,11 @@ struct config {
         double trim;
     } validation;
     struct {
+        uint64_t epochs;
+        uint64_t batch_size;
+        double learning_rate;
+    } central;
+    struct {
         char trust_domain[CONFIG_DOMAIN_MAX];
         char directory[CONFIG_PATH_MAX];
         char authority[CONFIG_ADDRESS_MAX];

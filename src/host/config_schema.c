@@ -82,6 +82,7 @@ const struct config_tree config_trees[] = {
     {"schedule", "how the server's learning rate changes over the rounds"},
     {"optimiser", "how the aggregate moves the model"},
     {"validation", "how the coordinator measures each new version"},
+    {"central", "the same model trained in one place after `fedra up`'s job, to compare with"},
     {"identity", "certificates and keys"},
     {"limits", "bounds on what is taken from outside"},
     {"faults", "what `fedra up` breaks on purpose, for tests and demonstrations"},
@@ -222,6 +223,11 @@ const struct config_key config_keys[] = {
     F64(validation, trim, "0.3", 0, 0.49,
         "share of the nodes' reports that is left out at each end: liars lie there"),
 
+    U64(central, epochs, "0", 0, 10000,
+        "passes over the samples; 0, or without test samples to measure on: nothing is trained"),
+    U64(central, batch_size, "32", 1, 65536, "samples a step"),
+    F64_OVER(central, learning_rate, "0.1", 0, 1000, "step size"),
+
     TEXT(identity, trust_domain, "fedra.local", DOMAIN, "SPIFFE trust domain all peers must be of"),
     TEXT(identity, directory, "", PATH, "folder with svid.pem, its key and the trust bundle"),
     TEXT(identity, authority, "", CONNECT,
@@ -360,12 +366,12 @@ const char *config_suggest(const char *tree, const char *name)
     }
     if (!best)
         best = nearest_tree(tree, name);
-    for (uint32_t i = 0; !best && i < config_key_count; i++) { /* the right key, elsewhere */
-        if (!strcmp(name, config_keys[i].name))
-            best = config_keys[i].path;
-    }
     for (uint32_t i = 0; !best && tree && strlen(name) >= 4 && i < config_key_count; i++) {
         if (!strcmp(config_keys[i].tree, tree) && strstr(config_keys[i].name, name))
+            best = config_keys[i].path;
+    }
+    for (uint32_t i = 0; !best && i < config_key_count; i++) { /* the right key, elsewhere */
+        if (!strcmp(name, config_keys[i].name))
             best = config_keys[i].path;
     }
     return best;

@@ -114,3 +114,17 @@ enum status job_load_parts(const struct config *configs, uint32_t count, struct 
         job_part_deinit(&ret_parts[i]);
     return status;
 }
+
+enum status job_load_pool(const struct config *config, struct dataset *ret_data, struct error *err)
+{
+    uint32_t *owners = nullptr;
+    uint32_t samples = 0;
+    *ret_data = (struct dataset){0};
+    if (config->data.format == CONFIG_DATA_NONE)
+        return STATUS_OK;
+    enum status status = job_deal_out(config, &owners, &samples, err);
+    if (status == STATUS_OK)
+        status = load_owned(config, nullptr, owners, samples, ret_data, err);
+    free(owners);
+    return status;
+}

@@ -1,5 +1,5 @@
 /*
- * job_pool.h - the samples of several nodes at once.
+ * job_pool.h - the samples of several nodes at once: of those in one process, or of all of them.
  */
 #pragma once
 
@@ -13,3 +13,7 @@
  */
 [[nodiscard]] enum status job_load_parts(const struct config *configs, uint32_t count,
                                          struct job_part *ret_parts, struct error *err);
+
+/* Loads the samples of all nodes together. Empty where data.format is none. */
+[[nodiscard]] enum status job_load_pool(const struct config *config, struct dataset *ret_data,
+                                        struct error *err);

@@ -50,7 +50,7 @@ class Run:
         SCRATCH.mkdir(parents=True, exist_ok=True)
         command = [FEDRA, "up", str(TOP / "examples" / f"{example}.yaml"), "--nodes", str(nodes), "--seed", str(seed),
                    "--run-dir", str(self.folder), *options]
-        for key, value in sets.items():
+        for key, value in {"central.epochs": 0, **sets}.items():
             command += ["--set", f"{key}={value}"]
         self.output = open(SCRATCH / f"{name}.out", "w")
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=self.output, stderr=subprocess.STDOUT,

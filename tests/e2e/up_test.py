@@ -3,6 +3,7 @@
 Goal: a run ends cleanly in every way it can end, and leaves what the documentation says.
 Method: real runs of a small job, looked at from outside.
 """
+import json
 import os
 import signal
 import socket
@@ -31,12 +32,19 @@ def gone(pids, timeout_s=3):
 
 
 def a_whole_run_leaves_what_is_documented():
-    with Run("whole", 4, {"convergence.max_rounds": 2, "train.local_epochs": 1, "aggregation.k_threshold": "1.0"}) as run:
+    with Run("whole", 4, {"convergence.max_rounds": 2, "train.local_epochs": 1, "aggregation.k_threshold": "1.0",
+                          "central.epochs": 1}, options=["--label", "word"]) as run:
         assert run.wait(60) == 0, run.tail()
         assert set(run.summary()) == SUMMARY, run.summary()
         summary = run.summary()
         assert summary["outcome"] == "exhausted" and summary["rounds"] == 2 and summary["nodes"] == 4, summary
         assert 0.5 < summary["accuracy"] < 1, summary
+        central = json.loads((run.folder / "central.json").read_text())
+        assert central["accuracy"] == summary["central_accuracy"] and 0.7 < central["accuracy"] < 1, (central, summary)
+        assert central["samples"] == 55000 and central["epochs"] == 1, central  # what the nodes hold
+        assert run.tail().splitlines()[-1] == (
+            f"word: outcome=exhausted accuracy={summary['accuracy']:.4f} central={central['accuracy']:.4f} rounds=2 nodes=4 "
+            f"seconds={summary['seconds']:.0f}"), run.tail()
         lines = run.metrics()
         assert [line["round"] for line in lines] == [1, 2] and [line["version"] for line in lines] == [1, 2]
         assert all(set(line) == METRICS for line in lines), lines[0]
@@ -141,6 +149,40 @@ def ctrl_c_at_the_very_start_leaves_nothing():
         gone(children)
 
 
+def comparing(run, timeout_s=30):
+    end = time.monotonic() + timeout_s
+    while run.pid("central") is None:
+        assert time.monotonic() < end and run.process.poll() is None, run.tail()
+        time.sleep(0.01)
+    return run.pid("central")
+
+
+def ctrl_c_ends_the_comparison_and_keeps_the_summary():
+    with Run("compared", 2, {"convergence.max_rounds": 1, "train.local_epochs": 1, "central.epochs": 10000}) as run:
+        child = comparing(run)
+        assert [words[1] for _pid, words in run.children()] == ["central"], "it begins when all others have ended"
+        run.process.send_signal(signal.SIGINT)
+        assert run.wait(5) == 130, run.tail()
+        gone([child])
+        assert run.summary()["outcome"] == "exhausted" and run.summary()["central_accuracy"] is None, run.summary()
+
+
+def a_comparison_that_fails_is_said_and_keeps_the_summary():
+    with Run("uncompared", 2, {"convergence.max_rounds": 1, "train.local_epochs": 1, "central.epochs": 10000}) as run:
+        os.kill(comparing(run), signal.SIGKILL)
+        assert run.wait(5) == 1, run.tail()
+        assert "could not be trained centrally" in run.tail() and "exhausted after 1 rounds" in run.tail(), run.tail()
+        assert run.summary()["central_accuracy"] is None, run.summary()
+
+
+def central_training_is_a_command_of_its_own():
+    example = str(TOP / "examples" / "fashion-mnist.yaml")
+    for arguments, code, text in (([], 2, "-c FILE"), (["-c", example, "--set", "central.epochs=0"], 2, "central.epochs"),
+                                  (["-c", example, "--set", "central.epochs=1", "--set", "data.path=/nowhere"], 1, "/nowhere")):
+        done = subprocess.run([FEDRA, "central", *arguments], capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=20)
+        assert done.returncode == code and text in done.stderr, (arguments, done.returncode, done.stderr)
+
+
 def a_coordinator_that_cannot_start_ends_the_run_with_its_last_words():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -183,6 +225,9 @@ def main():
     tap.case("an_authority_that_is_told_to_stop_comes_back", an_authority_that_is_told_to_stop_comes_back)
     tap.case("a_job_that_somebody_else_cancels_is_no_success", a_job_that_somebody_else_cancels_is_no_success)
     tap.case("ctrl_c_at_the_very_start_leaves_nothing", ctrl_c_at_the_very_start_leaves_nothing)
+    tap.case("ctrl_c_ends_the_comparison_and_keeps_the_summary", ctrl_c_ends_the_comparison_and_keeps_the_summary)
+    tap.case("a_comparison_that_fails_is_said_and_keeps_the_summary", a_comparison_that_fails_is_said_and_keeps_the_summary)
+    tap.case("central_training_is_a_command_of_its_own", central_training_is_a_command_of_its_own)
     tap.case("a_coordinator_that_cannot_start_ends_the_run_with_its_last_words",
              a_coordinator_that_cannot_start_ends_the_run_with_its_last_words)
     tap.case("mistakes_are_answered_with_a_code_and_a_reason", mistakes_are_answered_with_a_code_and_a_reason)

@@ -1,0 +1,133 @@
+/*
+ * up_summary.c - see up_summary.h.
+ */
+#include "cli/up_summary.h"
+
+#include "host/run_setup.h"
+#include "store/durable_file.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <yyjson.h>
+
+enum { FILE_BYTES_MAX = 65536, FIGURE_MAX = 32 };
+
+/* Reads a JSON file of the run; the caller frees the document. */
+static enum status read_json(const char *folder, const char *name, yyjson_doc **ret_doc,
+                             struct error *err)
+{
+    char path[RUN_PATH_MAX + 32];
+    struct bytes text;
+    bytes_init(&text, FILE_BYTES_MAX);
+    snprintf(path, sizeof(path), "%s/%s", folder, name);
+    enum status status = durable_file_read(path, &text, err);
+    if (status == STATUS_OK) {
+        *ret_doc = yyjson_read((const char *)text.data, text.size, 0);
+        if (!yyjson_is_obj(yyjson_doc_get_root(*ret_doc))) {
+            yyjson_doc_free(*ret_doc);
+            status = error_set(err, STATUS_CORRUPT, "%s is damaged", path);
+        }
+    }
+    bytes_deinit(&text);
+    return status;
+}
+
+static enum status write_json(const char *folder, const char *name, const yyjson_mut_doc *doc,
+                              struct error *err)
+{
+    char path[RUN_PATH_MAX + 32];
+    size_t size = 0;
+    snprintf(path, sizeof(path), "%s/%s", folder, name);
+    char *const text = yyjson_mut_write(doc, YYJSON_WRITE_NEWLINE_AT_END, &size);
+    if (text == nullptr)
+        return error_set(err, STATUS_NO_MEMORY, "no memory for %s", path);
+    const struct slice slice = {(const uint8_t *)text, size};
+    const enum status status = durable_file_write(path, &slice, 1, err);
+    free(text);
+    return status;
+}
+
+enum status up_summary_add_central(const char *folder, struct error *err)
+{
+    yyjson_doc *summary = nullptr;
+    yyjson_doc *central = nullptr;
+    yyjson_mut_doc *changed = nullptr;
+    enum status status = read_json(folder, "central.json", &central, err);
+    if (status == STATUS_OK)
+        status = read_json(folder, "summary.json", &summary, err);
+    if (status != STATUS_OK)
+        goto out;
+    yyjson_val *const accuracy = yyjson_obj_get(yyjson_doc_get_root(central), "accuracy");
+    changed = yyjson_doc_mut_copy(summary, nullptr);
+    if (changed == nullptr || !yyjson_is_num(accuracy)) {
+        status = changed == nullptr
+                     ? error_set(err, STATUS_NO_MEMORY, "no memory for the summary")
+                     : error_set(err, STATUS_CORRUPT, "%s/central.json is damaged", folder);
+        goto out;
+    }
+    if (yyjson_mut_obj_replace(yyjson_mut_doc_get_root(changed),
+                               yyjson_mut_str(changed, "central_accuracy"),
+                               yyjson_mut_real(changed, yyjson_get_num(accuracy))))
+        status = write_json(folder, "summary.json", changed, err);
+    else
+        status = error_set(err, STATUS_CORRUPT, "%s/summary.json is damaged", folder);
+out:
+    yyjson_mut_doc_free(changed);
+    yyjson_doc_free(summary);
+    yyjson_doc_free(central);
+    return status;
+}
+
+static bool is_whole(yyjson_doc *doc)
+{
+    const char *const outcome = yyjson_get_str(yyjson_obj_get(yyjson_doc_get_root(doc), "outcome"));
+    return outcome != nullptr && strcmp(outcome, "cancelled") != 0;
+}
+
+bool up_summary_is_whole(const char *folder)
+{
+    yyjson_doc *doc = nullptr;
+    if (read_json(folder, "summary.json", &doc, nullptr) != STATUS_OK)
+        return false;
+    const bool whole = is_whole(doc);
+    yyjson_doc_free(doc);
+    return whole;
+}
+
+static void write_accuracy(yyjson_val *root, const char *key, char ret_text[static FIGURE_MAX])
+{
+    yyjson_val *const value = yyjson_obj_get(root, key);
+    if (yyjson_is_num(value))
+        snprintf(ret_text, FIGURE_MAX, "%.4f", yyjson_get_num(value));
+    else
+        snprintf(ret_text, FIGURE_MAX, "none");
+}
+
+void up_summary_print(const char *folder, const char *label)
+{
+    struct error err = {0};
+    yyjson_doc *doc = nullptr;
+    char accuracy[FIGURE_MAX];
+    char central[FIGURE_MAX];
+    if (read_json(folder, "summary.json", &doc, &err) != STATUS_OK) {
+        fprintf(stderr, "fedra up: there is no summary: %s\n", err.text);
+        return;
+    }
+    yyjson_val *const root = yyjson_doc_get_root(doc);
+    const char *const outcome = yyjson_get_str(yyjson_obj_get(root, "outcome"));
+    const char *const reason = yyjson_get_str(yyjson_obj_get(root, "reason"));
+    const unsigned long long rounds = yyjson_get_uint(yyjson_obj_get(root, "rounds"));
+    write_accuracy(root, "accuracy", accuracy);
+    write_accuracy(root, "central_accuracy", central);
+    printf("\n%s after %llu rounds: %s\n", outcome, rounds, reason);
+    printf("the run's folder: %s\n", folder);
+    if (label != nullptr)
+        printf("%s: outcome=%s accuracy=%s central=%s rounds=%llu nodes=%llu seconds=%.0f\n", label,
+               outcome, accuracy, central, rounds,
+               (unsigned long long)yyjson_get_uint(yyjson_obj_get(root, "nodes")),
+               yyjson_get_num(yyjson_obj_get(root, "seconds")));
+    else
+        printf("test accuracy: %s   trained centrally: %s\n", accuracy, central);
+    yyjson_doc_free(doc);
+    fflush(stdout);
+}
