@@ -123,6 +123,7 @@ struct config {
         double momentum;
         double weight_decay;
         double proximal_mu;
+        double fixed_wait_s;
     } train;
     struct {
         double k_threshold;

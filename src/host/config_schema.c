@@ -149,6 +149,8 @@ const struct config_key config_keys[] = {
     F64(train, weight_decay, "0", 0, 1, "share of each weight taken off, times the rate, a step"),
     F64(train, proximal_mu, "0", 0, 1000,
         "pull towards the round's starting model (FedProx); 0 is none"),
+    F64(train, fixed_wait_s, "0", 0, 3600,
+        "seconds that the trainer fixed waits before it answers"),
 
     F64_OVER(aggregation, k_threshold, "0.85", 0, 1,
              "share of the selected nodes whose updates close a round"),

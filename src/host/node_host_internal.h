@@ -82,7 +82,7 @@ struct node_host {
     struct job *hold_waiting;
     uint64_t outbox_sequence;
     /* Faults that this node plays. */
-    struct worker *own_trainer;       /* of a slow node: its pauses must not hold up the others */
+    struct worker *own_trainer;       /* of a node that waits: it must not hold up the others */
     _Atomic uint64_t cancelled_train; /* the highest training that was cancelled */
     bool met_alive;                   /* a round was announced before the one that kills it */
     struct down *down;                /* killed: what brings it back */

@@ -284,6 +284,7 @@ static enum status open_trainer(struct node_host *host, struct error *err)
                 .proximal_mu = (float)config->train.proximal_mu},
         .node = trainer_node_key(config->node.name),
         .fixed_samples = 1,
+        .fixed_wait_ms = (uint64_t)(config->train.fixed_wait_s * 1000),
     };
     host->trainer_ops =
         config->train.trainer == CONFIG_TRAINER_FIXED ? &trainer_fixed : &trainer_builtin;
@@ -295,7 +296,7 @@ enum status node_work_open(struct node_host *host, struct error *err)
     const struct config *const config = host->config;
     const struct node_group *const group = host->group;
     host->trainers = group->trainers;
-    if (config->faults.slow.share > 0 && group->count > 1) {
+    if ((config->faults.slow.share > 0 || config->train.fixed_wait_s > 0) && group->count > 1) {
         const enum status status = worker_create(&host->group->loop, 1, &host->own_trainer);
         if (status != STATUS_OK)
             return status;

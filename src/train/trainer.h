@@ -26,6 +26,7 @@ struct trainer_options {
     const float *fixed_delta; /* trainer_fixed: f32[parameters] that is the answer, or null for a
                                  vector made from node: elements in [-1, 1) / sqrt(parameters) */
     uint64_t fixed_samples;   /* trainer_fixed: the number of samples it claims; at least 1 */
+    uint64_t fixed_wait_ms;   /* trainer_fixed: how long it waits before it answers */
 };
 
 /* One round's work. */
@@ -92,7 +93,8 @@ struct trainer_ops {
 /* Softmax regression and MLP by sgd.h. */
 extern const struct trainer_ops trainer_builtin;
 
-/* Answers at once with a fixed vector of the model's size, for measuring all but training. */
+/* Answers, at once or after a wait, with a fixed vector of the model's size, for measuring all but
+ * training. */
 extern const struct trainer_ops trainer_fixed;
 
 /* The table of that name, static; null where there is none. */

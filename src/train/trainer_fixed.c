@@ -5,17 +5,21 @@
 #include "train/trainer.h"
 
 #include <math.h>
-#include <stdatomic.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum { STREAM_FIXED = 0x66697864 };
 
 struct fixed {
     uint64_t samples;
+    uint64_t wait_ms;
     uint32_t parameters;
     float *delta; /* f32[parameters] */
-    _Atomic uint64_t cancelled_serial;
+    pthread_mutex_t lock;
+    pthread_cond_t cancelled;
+    uint64_t cancelled_serial; /* under lock */
 };
 
 static enum status fixed_open(const struct trainer_options *options, void **ret_trainer,
@@ -43,23 +47,47 @@ static enum status fixed_open(const struct trainer_options *options, void **ret_
         for (uint32_t i = 0; i < parameters; i++)
             delta[i] = (float)((2 * random_unit(&random) - 1) * scale);
     }
+    pthread_mutex_init(&fixed->lock, nullptr); /* of its default kind it cannot fail, nor cond */
+    pthread_cond_init(&fixed->cancelled, nullptr);
     fixed->samples = options->fixed_samples;
+    fixed->wait_ms = options->fixed_wait_ms;
     fixed->parameters = parameters;
     fixed->delta = delta;
     *ret_trainer = fixed;
     return STATUS_OK;
 }
 
+/* Waits as long as a training would take; false where it was cancelled before or meanwhile. */
+static bool wait_it_out(struct fixed *fixed, uint64_t serial)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += (time_t)(fixed->wait_ms / 1000);
+    until.tv_nsec += (long)(fixed->wait_ms % 1000) * 1000000;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000;
+    }
+    bool over = fixed->wait_ms == 0;
+    pthread_mutex_lock(&fixed->lock);
+    while (fixed->cancelled_serial < serial && !over)
+        over =
+            pthread_cond_clockwait(&fixed->cancelled, &fixed->lock, CLOCK_MONOTONIC, &until) != 0;
+    const bool good = fixed->cancelled_serial < serial;
+    pthread_mutex_unlock(&fixed->lock);
+    return good;
+}
+
 static enum status fixed_train(void *trainer, const struct trainer_task *task, float *ret_delta,
                                struct trainer_result *ret_result, struct error *err)
 {
-    const struct fixed *const fixed = trainer;
+    struct fixed *const fixed = trainer;
     if (task->parameters != fixed->parameters)
         return error_set(err, STATUS_INVAL,
                          "the model received has %u parameters, but the trainer's has %u",
                          task->parameters, fixed->parameters);
-    if (atomic_load(&fixed->cancelled_serial) >= task->serial)
-        return error_set(err, STATUS_CANCELLED, "training was cancelled before it began");
+    if (!wait_it_out(fixed, task->serial))
+        return error_set(err, STATUS_CANCELLED, "training was cancelled");
     memcpy(ret_delta, fixed->delta, (size_t)fixed->parameters * sizeof(*ret_delta));
     if (task->progress != nullptr)
         task->progress(task->progress_context, 1, 1);
@@ -77,16 +105,18 @@ static enum status fixed_evaluate(void *trainer, const float *parameters,
 static void fixed_cancel(void *trainer, uint64_t serial)
 {
     struct fixed *const fixed = trainer;
-    uint64_t highest = atomic_load(&fixed->cancelled_serial);
-    while (highest < serial &&
-           !atomic_compare_exchange_weak(&fixed->cancelled_serial, &highest, serial)) {
-        /* highest was read anew */
-    }
+    pthread_mutex_lock(&fixed->lock);
+    if (fixed->cancelled_serial < serial)
+        fixed->cancelled_serial = serial;
+    pthread_cond_broadcast(&fixed->cancelled);
+    pthread_mutex_unlock(&fixed->lock);
 }
 
 static void fixed_close(void *trainer)
 {
     struct fixed *const fixed = trainer;
+    pthread_cond_destroy(&fixed->cancelled);
+    pthread_mutex_destroy(&fixed->lock);
     free(fixed->delta);
     free(fixed);
 }

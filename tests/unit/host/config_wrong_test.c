@@ -106,6 +106,7 @@ static const struct wrong_case key_cases[] = {
     RANGE(train, weight_decay, "-0.1", "a number from 0 to 1"),
     KEY(train, proximal_mu, ".inf",
         ".inf is not a decimal number, a number from 0 to 1000 is wanted"),
+    RANGE(train, fixed_wait_s, "-1", "a number from 0 to 3600"),
     RANGE(aggregation, k_threshold, "1.01", "a number over 0 up to 1"),
     RANGE(aggregation, k_threshold, "0", "a number over 0 up to 1"),
     RANGE(aggregation, timeout_s, "0.05", "a number from 0.1 to 86400"),

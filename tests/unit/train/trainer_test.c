@@ -10,6 +10,8 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
 enum { SAMPLES = 40, INPUTS = 8, PARAMETERS = 3 * 9 };
 
@@ -177,6 +179,46 @@ static void builtin_measures_the_received_model_on_what_is_held_out(void **state
     assert_null(trainer);
 }
 
+static double seconds_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+static void *cancel_soon(void *trainer)
+{
+    usleep(20000);
+    trainer_fixed.cancel(trainer, 2);
+    return nullptr;
+}
+
+static void fixed_waits_as_long_as_it_is_told_and_no_longer_once_cancelled(void **state)
+{
+    struct trainer_options opt = options();
+    struct trainer_task task = task_of(1);
+    struct trainer_result result = {0};
+    float delta[PARAMETERS];
+    void *trainer = nullptr;
+    pthread_t thread;
+    opt.fixed_wait_ms = 60;
+    assert_int_equal(trainer_fixed.open(&opt, &trainer, nullptr), STATUS_OK);
+    double begun = seconds_now();
+    assert_int_equal(trainer_fixed.train(trainer, &task, delta, &result, nullptr), STATUS_OK);
+    assert_true(seconds_now() - begun >= 0.06);
+    trainer_fixed.close(trainer);
+    opt.fixed_wait_ms = 3600 * 1000;
+    task = task_of(2);
+    assert_int_equal(trainer_fixed.open(&opt, &trainer, nullptr), STATUS_OK);
+    begun = seconds_now();
+    assert_int_equal(pthread_create(&thread, nullptr, cancel_soon, trainer), 0);
+    assert_int_equal(trainer_fixed.train(trainer, &task, delta, &result, nullptr),
+                     STATUS_CANCELLED);
+    assert_true(seconds_now() - begun >= 0.02);
+    pthread_join(thread, nullptr);
+    trainer_fixed.close(trainer);
+}
+
 static void fixed_gives_the_vector_it_was_given(void **state)
 {
     const float wanted[4] = {1, -2, 3.5f, 0};
@@ -287,6 +329,7 @@ int main(void)
         cmocka_unit_test(cancel_stops_its_serial_and_those_before_not_later_ones),
         cmocka_unit_test(every_trainer_refuses_bad_options_and_opens_nothing),
         cmocka_unit_test(builtin_measures_the_received_model_on_what_is_held_out),
+        cmocka_unit_test(fixed_waits_as_long_as_it_is_told_and_no_longer_once_cancelled),
         cmocka_unit_test(fixed_gives_the_vector_it_was_given),
         cmocka_unit_test(builtin_tells_its_progress_and_evaluates),
         cmocka_unit_test(cancel_from_another_thread_ends_a_training_that_runs),
