@@ -31,6 +31,7 @@ address=127.0.0.1:$(sed -n 's/.*coordinator.listening .*port=\([0-9]*\).*/\1/p' 
 operator="-cert $run/identity/operator/svid.pem -key $run/identity/operator/svid.key"
 health="-connect-timeout 3 -import-path $top/proto -proto grpc/health/v1/health.proto"
 federation="-import-path $top/proto -proto fedra/v1/federation.proto"
+control="-import-path $top/proto -proto fedra/v1/control.proto"
 authority="-import-path $top/proto -proto fedra/v1/authority.proto"
 check=grpc.health.v1.Health/Check
 
@@ -78,6 +79,15 @@ refused() {
         timeout 2 grpcurl -insecure $operator $health $address grpc.health.v1.Health/Watch
     expect "an operator may not join" 'Code: PermissionDenied' \
         grpcurl -insecure $operator $federation -d '{"version":1}' $address fedra.v1.Federation/Join
+    expect "an operator sees the status" '"phase": *"PHASE_.*"connected": *2' \
+        grpcurl -insecure $operator $control -d '{"job":"overhead"}' $address fedra.v1.Control/GetStatus
+    expect "an operator sees the members, page by page" 'node-000".*"nextPageToken": *"spiffe://fedra.local/fedra/node/node-000"' \
+        grpcurl -insecure $operator $control -d '{"pageSize":1}' $address fedra.v1.Control/ListMembers
+    expect "a watch of the status streams" '"sequence": *"[0-9]*".*"sequence": *"[0-9]*"' \
+        timeout 2 grpcurl -insecure $operator $control -d '{}' $address fedra.v1.Control/WatchStatus
+    expect "a node may not see the status" 'Code: PermissionDenied.*right is an operator' \
+        grpcurl -insecure -cert $run/identity/node-000/svid.pem -key $run/identity/node-000/svid.key $control \
+        -d '{}' $address fedra.v1.Control/GetStatus
     expect "an unknown method is unimplemented" 'Code: Unimplemented' \
         grpcurl -insecure $operator $authority -d '{}' $address fedra.v1.Authority/GetBundle
     refused "no client certificate, no answer" 'the peer sent no certificate' \

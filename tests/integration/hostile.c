@@ -262,3 +262,66 @@ enum reason peer_push(struct peer *peer, const struct twist *twist)
     }
     return send_last(peer);
 }
+
+/* --- any call --- */
+
+struct any_call {
+    bool is_over;
+    bool is_freed;
+    enum grpc_status code;
+    char *text;
+    struct bytes *answer;
+};
+
+static void any_on_message(struct rpc_call *call, struct slice message)
+{
+    const struct any_call *const any = rpc_call_get_user(call);
+    if (any->answer != nullptr && any->answer->size == 0)
+        assert_int_equal(bytes_append(any->answer, message.data, message.size), STATUS_OK);
+}
+
+static void any_on_closed(struct rpc_call *call, enum grpc_status code, const char *message)
+{
+    struct any_call *const any = rpc_call_get_user(call);
+    any->is_over = true;
+    any->code = code;
+    snprintf(any->text, GRPC_MESSAGE_MAX, "%s", message);
+}
+
+static void any_on_freed(void *context)
+{
+    ((struct any_call *)context)->is_freed = true;
+}
+
+enum grpc_status call_as(uv_loop_t *loop, const char *identity, uint16_t port, const char *path,
+                         struct slice message, char ret_text[static GRPC_MESSAGE_MAX],
+                         struct bytes *ret_answer)
+{
+    static const struct rpc_client_handlers client_handlers = {};
+    static const struct rpc_call_handlers call_handlers = {.on_message = any_on_message,
+                                                           .on_closed = any_on_closed};
+    struct error err = {0};
+    struct identity *opened = nullptr;
+    SSL_CTX *tls = nullptr;
+    struct rpc_client *client = nullptr;
+    struct rpc_call *call = nullptr;
+    struct any_call any = {.text = ret_text, .answer = ret_answer};
+    assert_int_equal(identity_open(identity, (int64_t)time(nullptr), &opened, &err), STATUS_OK);
+    assert_int_equal(tls_context_create(opened, false, SPIFFE_ROLE_COORDINATOR, &tls, &err),
+                     STATUS_OK);
+    assert_int_equal(rpc_client_open(loop, "127.0.0.1", port, tls, nullptr, &client_handlers, &any,
+                                     &client, &err),
+                     STATUS_OK);
+    assert_int_equal(rpc_client_call(client, path, WAIT_MS, &call_handlers, &any, &call),
+                     STATUS_OK);
+    assert_int_equal(rpc_call_send(call, message), STATUS_OK);
+    assert_int_equal(rpc_call_half_close(call), STATUS_OK);
+    while (!any.is_over)
+        uv_run(loop, UV_RUN_ONCE);
+    rpc_client_close(client, any_on_freed);
+    while (!any.is_freed)
+        uv_run(loop, UV_RUN_ONCE);
+    SSL_CTX_free(tls);
+    identity_close(opened);
+    return any.code;
+}

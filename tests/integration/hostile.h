@@ -8,6 +8,7 @@
 #include "identity/envelope_key.h"
 #include "identity/tls_context.h"
 #include "mesh/mesh.h"
+#include "rpc/rpc_client.h"
 #include "wire/messages.h"
 
 #include <uv.h>
@@ -73,3 +74,12 @@ enum reason peer_push(struct peer *peer, const struct twist *twist);
 
 /* Sends what was sent last once more, byte by byte. */
 enum reason peer_push_again(struct peer *peer);
+
+/*
+ * Makes any call with the identity in a folder, over a connection of its own, with one message, and
+ * waits for its end. Gives its status; the text is put into ret_text, the first answer into
+ * ret_answer (may be null).
+ */
+enum grpc_status call_as(uv_loop_t *loop, const char *identity, uint16_t port, const char *path,
+                         struct slice message, char ret_text[static GRPC_MESSAGE_MAX],
+                         struct bytes *ret_answer);

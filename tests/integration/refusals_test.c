@@ -13,6 +13,7 @@
 #include "identity/authority.h"
 #include "mesh/mesh_direct.h"
 #include "store/store_sqlite.h"
+#include "wire/control.h"
 
 #include "testing.h"
 
@@ -548,6 +549,95 @@ static void an_update_of_a_closed_round_is_refused(void **state)
     assert_true(peer_wait_for_round(&honest, 3));
 }
 
+/* --- roles --- */
+
+static void only_an_operator_may_call_control(void **state)
+{
+    static const char *const methods[] = {"GetStatus", "WatchStatus", "ListMembers", "GetMember",
+                                          "Pause",     "Resume",      "Cancel"};
+    char identity[600];
+    char text[GRPC_MESSAGE_MAX];
+    snprintf(identity, sizeof(identity), "%s/identity/node-000", folder);
+    for (size_t i = 0; i < sizeof(methods) / sizeof(*methods); i++) {
+        char path[64];
+        char want[256];
+        snprintf(path, sizeof(path), "/fedra.v1.Control/%s", methods[i]);
+        snprintf(want, sizeof(want),
+                 "spiffe://fedra.local/fedra/node/node-000 may not call fedra.v1.Control/%s; right "
+                 "is an operator: spiffe://fedra.local/fedra/operator/NAME",
+                 methods[i]);
+        mark_log();
+        assert_int_equal(call_as(&loop, identity, port, path, (struct slice){0}, text, nullptr),
+                         GRPC_STATUS_PERMISSION_DENIED);
+        assert_string_equal(text, want);
+        assert_true(log_says("control.refused peer=spiffe://fedra.local/fedra/node/node-000"));
+    }
+}
+
+static void an_operator_may_not_call_federation(void **state)
+{
+    static const char *const methods[] = {"Join", "PullBlob", "PushUpdate", "Heartbeat"};
+    char identity[600];
+    char text[GRPC_MESSAGE_MAX];
+    snprintf(identity, sizeof(identity), "%s/identity/operator", folder);
+    for (size_t i = 0; i < sizeof(methods) / sizeof(*methods); i++) {
+        char path[64];
+        char want[256];
+        snprintf(path, sizeof(path), "/fedra.v1.Federation/%s", methods[i]);
+        snprintf(want, sizeof(want),
+                 "spiffe://fedra.local/fedra/operator/local may not call fedra.v1.Federation/%s; "
+                 "right is the identity of one who trains: a node or an edge",
+                 methods[i]);
+        mark_log();
+        assert_int_equal(call_as(&loop, identity, port, path, (struct slice){0}, text, nullptr),
+                         GRPC_STATUS_PERMISSION_DENIED);
+        assert_string_equal(text, want);
+        assert_true(log_says("reason=permission"));
+    }
+}
+
+/* What was refused so far is counted for who sent it, which is who TLS or a signature says. */
+static void an_operator_sees_who_was_refused_what(void **state)
+{
+    char identity[600];
+    char text[GRPC_MESSAGE_MAX];
+    struct control_member member;
+    struct control_request request = {.name = "node-001"};
+    struct bytes message;
+    struct bytes answer;
+    bytes_init(&message, CONTROL_REQUEST_BYTES_MAX);
+    bytes_init(&answer, CONTROL_MEMBER_BYTES_MAX);
+    snprintf(identity, sizeof(identity), "%s/identity/operator", folder);
+    assert_int_equal(control_request_encode(CONTROL_GET_MEMBER, &request, &message), STATUS_OK);
+    assert_int_equal(call_as(&loop, identity, port, "/fedra.v1.Control/GetMember",
+                             bytes_slice(&message), text, &answer),
+                     GRPC_STATUS_OK);
+    assert_int_equal(control_member_decode(bytes_slice(&answer), &member, nullptr), STATUS_OK);
+    assert_true(member.connected);
+    assert_int_equal(member.counted, 2);
+    assert_int_equal(member.round_counted, 2);
+    assert_int_equal(member.refused.by_reason[REASON_NORM], 1);
+    assert_int_equal(member.refused.by_reason[REASON_NON_FINITE], 3);
+    assert_int_equal(member.refused.by_reason[REASON_EQUIVOCATION], 2);
+    assert_int_equal(member.refused.by_reason[REASON_SIGNATURE], 1);
+    /* Two of the round before: one is node-000's own update, sent by this node. */
+    assert_int_equal(member.refused.by_reason[REASON_ROUND_CLOSED], 2);
+    message.size = answer.size = 0;
+    snprintf(request.name, sizeof(request.name), "node-000");
+    assert_int_equal(control_request_encode(CONTROL_GET_MEMBER, &request, &message), STATUS_OK);
+    assert_int_equal(call_as(&loop, identity, port, "/fedra.v1.Control/GetMember",
+                             bytes_slice(&message), text, &answer),
+                     GRPC_STATUS_OK);
+    assert_int_equal(control_member_decode(bytes_slice(&answer), &member, nullptr), STATUS_OK);
+    /* Nobody can accuse it: only what it sent itself, and the calls that it may not make. */
+    for (unsigned reason = 0; reason < CONTROL_REASONS_MAX; reason++)
+        assert_int_equal(member.refused.by_reason[reason], reason == REASON_ROUND_CLOSED ? 1
+                                                           : reason == REASON_PERMISSION ? 7
+                                                                                         : 0);
+    bytes_deinit(&message);
+    bytes_deinit(&answer);
+}
+
 /* Reads a file of the run's folder whole into text. */
 static void read_file(const char *name, char *text, size_t room)
 {
@@ -662,6 +752,9 @@ int main(void)
         cmocka_unit_test(every_false_update_is_refused_for_its_reason),
         cmocka_unit_test(the_round_goes_on_and_counts_the_true_ones),
         cmocka_unit_test(an_update_of_a_closed_round_is_refused),
+        cmocka_unit_test(only_an_operator_may_call_control),
+        cmocka_unit_test(an_operator_may_not_call_federation),
+        cmocka_unit_test(an_operator_sees_who_was_refused_what),
         cmocka_unit_test(the_figures_of_the_round_say_what_was_refused),
         cmocka_unit_test(the_honest_nodes_were_counted_in_every_round),
         cmocka_unit_test(each_contradiction_is_kept_beside_what_was_counted),
