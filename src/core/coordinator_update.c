@@ -57,7 +57,7 @@ static enum reason screen_fresh(const struct coordinator *c, const struct update
     const struct member *const held = holder(c, info);
     if (held != nullptr)
         return screen_held(held, info);
-    if (member->waiting) /* an earlier one of it, for the next round */
+    if (member->accepted || member->waiting) /* an earlier one of it: one of a node a round */
         return REASON_ROUND_CLOSED;
     /* The set is full at k, also while its last updates are still being folded in. */
     if (c->phase == COORDINATOR_COLLECTING && !round_is_full(c))
