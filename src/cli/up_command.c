@@ -15,6 +15,7 @@
 #include "host/clock.h"
 #include "host/fault_plan.h"
 #include "host/job_data.h"
+#include "host/run_data.h"
 #include "host/run_setup.h"
 #include "host/supervisor.h"
 
@@ -245,6 +246,8 @@ static bool on_exit_of_child(void *context, struct child *child, int code, int n
 
 static void forget(struct up *up)
 {
+    if (up->ended)
+        run_data_remove(up->folder);
     up_children_deinit(&up->children);
     free(up->faults);
     log_close(up->log);

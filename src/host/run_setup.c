@@ -9,6 +9,7 @@
 #include "host/clock.h"
 #include "host/fault_plan.h"
 #include "host/free_port.h"
+#include "host/run_data.h"
 #include "identity/authority_identity.h"
 
 #include <dirent.h>
@@ -185,7 +186,8 @@ static enum status write_coordinator(const char *folder, const struct config *co
     return status;
 }
 
-static enum status write_node(const char *folder, const struct config *config, uint32_t index,
+static enum status write_node(const char *folder, const struct config *config,
+                              const char *data_path, uint32_t index,
                               const struct fault_plan *faults, struct config *own,
                               struct error *err)
 {
@@ -194,6 +196,7 @@ static enum status write_node(const char *folder, const struct config *config, u
     *own = *config;
     own->server.state[0] = 0;
     own->data.part = index;
+    memcpy(own->data.path, data_path, sizeof(own->data.path));
     own->faults.slow.share = faults->slow ? 1 : 0;
     own->faults.kill.share = faults->killed ? 1 : 0;
     memcpy(own->node.name, name, sizeof(own->node.name));
@@ -211,17 +214,21 @@ static enum status write_node(const char *folder, const struct config *config, u
 static enum status write_configs(const char *folder, const struct config *config,
                                  const struct run_shape *shape, struct error *err)
 {
+    char data_path[CONFIG_PATH_MAX];
     struct config *const own = malloc(sizeof(*own));
     struct fault_plan *const faults = calloc(shape->nodes + 1, sizeof(*faults));
     enum status status = own != nullptr && faults != nullptr
                              ? fault_plan_draw(config, shape->nodes, faults, err)
                              : error_set(err, STATUS_NO_MEMORY, "no memory for a configuration");
+    memcpy(data_path, config->data.path, sizeof(data_path));
+    if (status == STATUS_OK && run_processes(shape) > 1)
+        status = run_data_unpack(folder, config, data_path, err);
     if (status == STATUS_OK)
         status = write_coordinator(folder, config, own, err);
     for (uint32_t i = 0; i < shape->nodes && status == STATUS_OK; i++) {
         /* A process of its own is killed from outside. */
         faults[i].killed = faults[i].killed && shape->per_process > 1;
-        status = write_node(folder, config, i, &faults[i], own, err);
+        status = write_node(folder, config, data_path, i, &faults[i], own, err);
     }
     free(faults);
     free(own);

@@ -3,7 +3,8 @@
  * for every process, places for state and logs.
  *
  *     RUN/authority/  identity/{authority,coordinator,operator,node-000,...}/  config/NAME.yaml
- *     RUN/nodes/node-000/  logs/NAME.log  and what the coordinator writes (run_folder.c, store/)
+ *     RUN/data/ (run_data.h)  nodes/node-000/  logs/NAME.log  and what the coordinator writes
+ * (run_folder.c, store/)
  */
 #pragma once
 

@@ -34,7 +34,11 @@ def gone(pids, timeout_s=3):
 def a_whole_run_leaves_what_is_documented():
     with Run("whole", 4, {"convergence.max_rounds": 2, "train.local_epochs": 1, "aggregation.k_threshold": "1.0",
                           "central.epochs": 1}, options=["--label", "word"]) as run:
+        run.wait_for_rounds(1, 30)
+        unpacked = run.folder / "data" / "train-images-idx3-ubyte"
+        assert unpacked.stat().st_size == 16 + 60000 * 784, "the nodes share what is unpacked once"
         assert run.wait(60) == 0, run.tail()
+        assert not (run.folder / "data").exists(), "47 MB are left"
         assert set(run.summary()) == SUMMARY, run.summary()
         summary = run.summary()
         assert summary["outcome"] == "exhausted" and summary["rounds"] == 2 and summary["nodes"] == 4, summary
