@@ -14,7 +14,7 @@
 #include "identity/envelope_key.h"
 #include "identity/keyring.h"
 #include "identity/tls_context.h"
-#include "mesh/mesh.h"
+#include "mesh/mesh_direct.h"
 #include "robust/accumulator.h"
 #include "store/store.h"
 #include "train/dataset.h"
@@ -178,8 +178,8 @@ void host_fault(struct coordinator_host *host, const char *what, enum status sta
 
 /* coordinator_updates.c: the hub's handlers for joins, updates and blobs, and the pool. */
 extern const struct hub_handlers coordinator_hub_handlers;
-enum status coordinator_identify(void *context, SSL *ssl, char ret_peer[static MESH_NAME_MAX],
-                                 bool *ret_member, struct error *err);
+enum status coordinator_identify(void *context, SSL *ssl, struct mesh_peer *ret_peer,
+                                 struct error *err);
 void updates_receipt(struct coordinator_host *host, const struct coordinator_effect *effect);
 void updates_fold(struct coordinator_host *host, const struct coordinator_effect *effect);
 /* For all members that are `folding`; one completion. */

@@ -14,15 +14,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum status coordinator_identify(void *context, SSL *ssl, char ret_peer[static MESH_NAME_MAX],
-                                 bool *ret_member, struct error *err)
+enum status coordinator_identify(void *context, SSL *ssl, struct mesh_peer *ret_peer,
+                                 struct error *err)
 {
     struct peer_identity peer;
     const enum status status = identity_peer(ssl, &peer, err);
     if (status != STATUS_OK)
         return status;
-    memcpy(ret_peer, peer.id.text, sizeof(peer.id.text));
-    *ret_member = (peer.id.role & (SPIFFE_ROLE_NODE | SPIFFE_ROLE_EDGE)) != 0;
+    memcpy(ret_peer->name, peer.id.text, sizeof(peer.id.text));
+    ret_peer->until_unix_s = peer.not_after_unix_s;
+    ret_peer->is_member = (peer.id.role & (SPIFFE_ROLE_NODE | SPIFFE_ROLE_EDGE)) != 0;
     return STATUS_OK;
 }
 
@@ -528,6 +529,13 @@ static void on_refused(void *context, const char *peer, const struct refusal *re
               LOG_STR("text", refusal->error.text));
 }
 
+static void on_expired(void *context, const char *peer)
+{
+    struct coordinator_host *const host = context;
+    log_event(host->log, LOG_WARN, "connection.expired", LOG_STR("node", peer),
+              LOG_STR("text", "its certificate has ended, and it did not come with a new one"));
+}
+
 static void on_connection_refused(void *context, const char *address, const char *reason)
 {
     struct coordinator_host *const host = context;
@@ -569,6 +577,7 @@ const struct hub_handlers coordinator_hub_handlers = {
     .on_payload = on_payload,
     .on_gone = on_gone,
     .on_refused = on_refused,
+    .on_expired = on_expired,
     .on_connection_refused = on_connection_refused,
     .on_pull = on_pull,
     .on_blob_done = on_blob_done,

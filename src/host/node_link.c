@@ -13,16 +13,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-static enum status identify(void *context, SSL *ssl, char ret_peer[static MESH_NAME_MAX],
-                            struct error *err)
+static enum status identify(void *context, SSL *ssl, struct mesh_peer *ret_peer, struct error *err)
 {
     struct peer_identity peer;
     enum status status = identity_peer(ssl, &peer, err);
     if (status == STATUS_OK)
         status = spiffe_role_check(&peer.id, SPIFFE_ROLE_COORDINATOR, "Join", err);
-    if (status == STATUS_OK)
-        memcpy(ret_peer, peer.id.text, sizeof(peer.id.text));
-    return status;
+    if (status != STATUS_OK)
+        return status;
+    memcpy(ret_peer->name, peer.id.text, sizeof(peer.id.text));
+    ret_peer->until_unix_s = peer.not_after_unix_s;
+    return STATUS_OK;
 }
 
 static void misbehaved(struct node_host *host, const char *what, const char *text)

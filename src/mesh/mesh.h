@@ -44,6 +44,8 @@ struct hub_handlers {
     void (*on_gone)(void *context, uint64_t ticket);
     /* An envelope or part was refused by the cheap checks, and answered; to count and log. */
     void (*on_refused)(void *context, const char *peer, const struct refusal *refusal);
+    /* A connection ends because its peer's certificate does; to log. What it held follows. */
+    void (*on_expired)(void *context, const char *peer);
     /* A connection was refused before any call: address, readable reason; to count and log. */
     void (*on_connection_refused)(void *context, const char *address, const char *reason);
     /*
@@ -57,8 +59,8 @@ struct hub_handlers {
 /* What the owner of a leaf is told. Every slot is required. */
 struct leaf_handlers {
     /*
-     * One directive, its slices valid during the callback. The first is a Welcome. peer is the
-     * SPIFFE id that TLS verified.
+     * One directive, its slices valid during the callback. The first is a Welcome; another one
+     * brings a new signing key of the hub. peer is the SPIFFE id that TLS verified.
      */
     void (*on_directive)(void *context, const char *peer, const struct directive *directive);
     /* The Join is over or never was; once for each leaf_join. Other calls were ended before. */
@@ -87,6 +89,7 @@ struct leaf_ops {
     enum status (*push)(struct leaf *leaf, uint64_t id, struct slice envelope,
                         struct slice payload);
     void (*cancel)(struct leaf *leaf, uint64_t id);
+    void (*retire)(struct leaf *leaf);
     void (*leave)(struct leaf *leaf);
     void (*close)(struct leaf *leaf, void (*on_closed)(void *context));
 };
@@ -168,6 +171,15 @@ leaf_join(struct leaf *leaf, const struct join_request *request, struct error *e
 static inline void leaf_cancel(struct leaf *leaf, uint64_t id)
 {
     leaf->ops->cancel(leaf, id);
+}
+
+/*
+ * Another leaf has taken its place: it begins no transfer any more, and ends with on_lost when
+ * those under way are complete and the hub has ended the Join, whose directives come until then.
+ */
+static inline void leaf_retire(struct leaf *leaf)
+{
+    leaf->ops->retire(leaf);
 }
 
 /* Ends the Join and its connection; on_lost follows (CANCELLED). */

@@ -5,10 +5,16 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 static_assert(MESSAGE_BYTES >= (int)UPDATE_PART_BYTES_MAX);
 static_assert(MESSAGE_BYTES >= (int)JOIN_BYTES_MAX && MESSAGE_BYTES >= (int)DIRECTIVE_BYTES_MAX);
 static_assert(PIECE_BYTES <= (int)BLOB_CHUNK_BYTES);
+
+int64_t mesh_unix_s(void)
+{
+    return (int64_t)time(nullptr);
+}
 
 struct rpc_limits mesh_rpc_limits(uint64_t message_bytes_max, uint32_t keepalive_ms)
 {

@@ -12,13 +12,21 @@
 #include <openssl/types.h>
 #include <uv.h>
 
+/* Who is at the other end of a connection, as the owner found. */
+struct mesh_peer {
+    char name[MESH_NAME_MAX]; /* SPIFFE id */
+    bool is_member;           /* of a hub's peer: whether it may Join and push */
+    /* When its certificate ends, and with it the connection. Wall time; INT64_MAX, as it is
+       handed to the owner: never. */
+    int64_t until_unix_s;
+};
+
 struct hub_direct_options {
     const char *address; /* numeric */
     uint16_t port;       /* 0: any free one */
     SSL_CTX *tls;        /* made for a server; a reference is taken */
-    /* Who is it? OK gives the SPIFFE id and whether it may Join and push; else refused with err. */
-    enum status (*identify)(void *context, SSL *ssl, char ret_peer[static MESH_NAME_MAX],
-                            bool *ret_member, struct error *err);
+    /* Who is it? OK lets it in; else it is refused with err. */
+    enum status (*identify)(void *context, SSL *ssl, struct mesh_peer *ret_peer, struct error *err);
     /*
      * Adds other services to the same listener, and says that they are served, before it listens;
      * what is not OK ends hub_direct_open. May be null. Who may call them is theirs to check. The
@@ -54,9 +62,8 @@ struct leaf_direct_options {
     const char *host;
     uint16_t port;
     SSL_CTX *tls; /* made for a client; a reference is taken */
-    /* Is the server who it should be? OK gives its SPIFFE id. */
-    enum status (*identify)(void *context, SSL *ssl, char ret_peer[static MESH_NAME_MAX],
-                            struct error *err);
+    /* Is the server who it should be? Not OK ends the connection with err. */
+    enum status (*identify)(void *context, SSL *ssl, struct mesh_peer *ret_peer, struct error *err);
     uint64_t message_bytes_max; /* at least UPDATE_PART_BYTES_MAX, 0: 4 MiB */
     uint32_t keepalive_ms;
     /* Of a pull or push without progress, and of a Join without a Welcome, 0: 60,000. */
@@ -68,6 +75,3 @@ struct leaf_direct_options {
                                              const struct leaf_direct_options *options,
                                              const struct leaf_handlers *handlers, void *context,
                                              struct leaf **ret_leaf, struct error *err);
-
-/* The next leaf_join uses this context (rotation). */
-void leaf_direct_set_tls(struct leaf *leaf, SSL_CTX *tls);

@@ -27,7 +27,11 @@ enum {
     DIRECTIVE_QUEUE_BYTES = 4 * 1024 * 1024,
     MESSAGE_BYTES = 4 * 1024 * 1024,
     MESSAGE_BYTES_LIMIT = 1 << 30, /* rpc's own */
+    EXPIRY_TICK_MS = 250,          /* how often ends of certificates are looked for */
 };
+
+/* Wall time since 1970 in s, for ends of certificates. */
+int64_t mesh_unix_s(void);
 
 /* Limits of a connection; message_bytes_max and keepalive_ms of 0 mean the defaults. */
 struct rpc_limits mesh_rpc_limits(uint64_t message_bytes_max, uint32_t keepalive_ms);

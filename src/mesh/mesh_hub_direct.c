@@ -12,25 +12,59 @@
 
 /* --- connections --- */
 
+/* A connection lives no longer than the certificate with which its peer came. */
+static void on_expiry_tick(uv_timer_t *timer)
+{
+    struct hub_direct *const hub = timer->data;
+    const int64_t now = mesh_unix_s();
+    struct hub_peer *next = nullptr;
+    for (struct hub_peer *peer = hub->peers; peer != nullptr; peer = next) {
+        next = peer->next;
+        if (peer->is_expired || now < peer->who.until_unix_s)
+            continue;
+        peer->is_expired = true;
+        rpc_connection_cut(peer->connection, "the certificate that you came with has ended");
+        hub->handlers->on_expired(hub->context, peer->who.name);
+    }
+}
+
 static enum status on_open(void *context, struct rpc_connection *connection, struct error *err)
 {
     struct hub_direct *const hub = context;
     struct hub_peer *const peer = calloc(1, sizeof(*peer));
     if (peer == nullptr)
         return error_set(err, STATUS_NO_MEMORY, "%s", status_text(STATUS_NO_MEMORY));
-    const enum status status = hub->options.identify(hub->context, rpc_connection_ssl(connection),
-                                                     peer->name, &peer->is_member, err);
+    peer->who.until_unix_s = INT64_MAX;
+    peer->connection = connection;
+    const enum status status =
+        hub->options.identify(hub->context, rpc_connection_ssl(connection), &peer->who, err);
     if (status != STATUS_OK) {
         free(peer);
         return status;
     }
+    if (hub->peers != nullptr)
+        hub->peers->previous = peer;
+    else
+        uv_timer_start(&hub->expiry, on_expiry_tick, EXPIRY_TICK_MS, EXPIRY_TICK_MS);
+    peer->next = hub->peers;
+    hub->peers = peer;
     rpc_connection_set_user(connection, peer);
     return STATUS_OK;
 }
 
 static void on_close(void *context, struct rpc_connection *connection, const char *reason)
 {
-    free(rpc_connection_get_user(connection));
+    struct hub_direct *const hub = context;
+    struct hub_peer *const peer = rpc_connection_get_user(connection);
+    if (peer->previous != nullptr)
+        peer->previous->next = peer->next;
+    else
+        hub->peers = peer->next;
+    if (peer->next != nullptr)
+        peer->next->previous = peer->previous;
+    if (hub->peers == nullptr)
+        uv_timer_stop(&hub->expiry);
+    free(peer);
     rpc_connection_set_user(connection, nullptr);
 }
 
@@ -72,15 +106,15 @@ void hub_call_destroy(struct hub_call *call)
 bool hub_check_member(struct hub_direct *hub, struct rpc_call *call, const char *what)
 {
     const struct hub_peer *const peer = rpc_call_connection_user(call);
-    if (peer->is_member)
+    if (peer->who.is_member)
         return true;
     struct refusal refusal = {.reason = REASON_PERMISSION};
     (void)error_set(&refusal.error, STATUS_PERMISSION,
                     "%s may not call " FEDERATION_SERVICE "/%s; right is the identity of one who "
                     "trains: a node or an edge",
-                    peer->name, what);
+                    peer->who.name, what);
     (void)rpc_call_finish(call, GRPC_STATUS_PERMISSION_DENIED, refusal.error.text);
-    hub->handlers->on_refused(hub->context, peer->name, &refusal);
+    hub->handlers->on_refused(hub->context, peer->who.name, &refusal);
     return false;
 }
 
@@ -118,6 +152,11 @@ static void on_idle_closed(uv_handle_t *handle)
     on_handle_closed(handle->data);
 }
 
+static void on_expiry_closed(uv_handle_t *handle)
+{
+    on_handle_closed(handle->data);
+}
+
 static void on_watch_closed(uv_handle_t *handle)
 {
     const struct watch *const watch = handle->data;
@@ -128,8 +167,9 @@ static void on_server_closed(void *context)
 {
     struct hub_direct *const hub = context;
     CHECK(hub->sessions.count == 0 && hub->tickets.count == 0);
-    hub->handles = 2;
+    hub->handles = 3;
     uv_close((uv_handle_t *)&hub->idle, on_idle_closed);
+    uv_close((uv_handle_t *)&hub->expiry, on_expiry_closed);
     uv_close((uv_handle_t *)&hub->watch.timer, on_watch_closed);
 }
 
@@ -227,6 +267,8 @@ static enum status create(uv_loop_t *loop, const struct hub_direct_options *opti
     watch_init(&hub->watch, loop, hub->options.push_timeout_ms, on_stalled, hub);
     (void)uv_idle_init(loop, &hub->idle);
     hub->idle.data = hub;
+    (void)uv_timer_init(loop, &hub->expiry);
+    hub->expiry.data = hub;
     *ret_hub = hub;
     return STATUS_OK;
 }

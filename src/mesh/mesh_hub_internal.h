@@ -5,10 +5,13 @@
 
 #include "mesh/mesh_direct_internal.h"
 
-/* Who is at the other end of a connection; its user data. */
+/* Who is at the other end of a connection; its user data. In the hub's list. */
 struct hub_peer {
-    bool is_member;
-    char name[MESH_NAME_MAX];
+    struct mesh_peer who;
+    struct rpc_connection *connection;
+    struct hub_peer *next;
+    struct hub_peer *previous;
+    bool is_expired; /* the connection is being ended */
 };
 
 struct hub_push;
@@ -20,6 +23,8 @@ struct hub_direct {
     void *context;
     struct rpc_server *server;
     struct health *health;
+    struct hub_peer *peers;
+    uv_timer_t expiry;        /* runs while there are peers */
     struct watch watch;       /* calls that wait for their peer */
     struct id_table sessions; /* struct hub_join */
     struct id_table tickets;  /* struct hub_push */

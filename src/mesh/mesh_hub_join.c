@@ -63,7 +63,7 @@ static void on_message(struct rpc_call *call, struct slice message)
     }
     join->session = hub->next_session++;
     watch_remove(&hub->watch, &join->head.watched);
-    hub->handlers->on_join(hub->context, join->session, join->head.peer->name, &request);
+    hub->handlers->on_join(hub->context, join->session, join->head.peer->who.name, &request);
 }
 
 static void on_half_close(struct rpc_call *call)

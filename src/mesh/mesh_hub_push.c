@@ -78,7 +78,7 @@ static void refuse(struct hub_push *push, const struct refusal *refusal)
     memcpy(receipt.text, refusal->error.text, sizeof(refusal->error.text));
     end_ticket(push);
     send_receipt(push, &receipt);
-    hub->handlers->on_refused(hub->context, push->head.peer->name, refusal);
+    hub->handlers->on_refused(hub->context, push->head.peer->who.name, refusal);
     if (ticket != 0)
         hub->handlers->on_gone(hub->context, ticket);
 }
@@ -134,8 +134,8 @@ static void offer(struct hub_push *push, const struct envelope *envelope)
 {
     struct hub_direct *const hub = push->head.hub;
     uint8_t *payload = nullptr;
-    const enum status status = hub->handlers->on_offer(hub->context, push->ticket,
-                                                       push->head.peer->name, envelope, &payload);
+    const enum status status = hub->handlers->on_offer(
+        hub->context, push->ticket, push->head.peer->who.name, envelope, &payload);
     if (push->state == PUSH_ANSWERED)
         return;
     if (status == STATUS_OK) {

@@ -52,10 +52,8 @@ static void on_message(struct rpc_call *call, struct slice message)
     if (leaf->is_ending)
         return;
     enum status status = directive_decode(message, &directive, &err);
-    if (status == STATUS_OK && (directive.kind == DIRECTIVE_WELCOME) == leaf->is_welcome)
-        status = error_set(&err, STATUS_PEER, "%s",
-                           leaf->is_welcome ? "a second Welcome came"
-                                            : "the first directive is no Welcome");
+    if (status == STATUS_OK && !leaf->is_welcome && directive.kind != DIRECTIVE_WELCOME)
+        status = error_set(&err, STATUS_PEER, "the first directive is no Welcome");
     if (status != STATUS_OK) {
         set_lost(leaf, status, err.text);
         end_client(leaf);
@@ -66,7 +64,7 @@ static void on_message(struct rpc_call *call, struct slice message)
         leaf->chunk_bytes = directive.welcome.chunk_bytes;
         watch_remove(&leaf->join_watch, &leaf->join_watched);
     }
-    leaf->handlers->on_directive(leaf->context, leaf->peer, &directive);
+    leaf->handlers->on_directive(leaf->context, leaf->peer.name, &directive);
 }
 
 static void on_call_closed(struct rpc_call *call, enum grpc_status code, const char *message)
@@ -76,6 +74,10 @@ static void on_call_closed(struct rpc_call *call, enum grpc_status code, const c
         return; /* leaf_join failed */
     leaf->join = nullptr;
     watch_remove(&leaf->join_watch, &leaf->join_watched);
+    if (leaf->is_retired) {
+        leaf_end_if_retired(leaf);
+        return;
+    }
     if (code == GRPC_STATUS_OK)
         set_lost(leaf, STATUS_AGAIN, "the hub ended the Join");
     else if (code != GRPC_STATUS_UNAVAILABLE)
@@ -98,10 +100,24 @@ static const struct rpc_call_handlers join_handlers = {
 
 /* --- the connection --- */
 
+/* A connection lives no longer than the certificate that the hub showed. */
+static void on_expiry_tick(uv_timer_t *timer)
+{
+    struct leaf_direct *const leaf = timer->data;
+    if (mesh_unix_s() < leaf->peer.until_unix_s)
+        return;
+    uv_timer_stop(&leaf->expiry);
+    set_lost(leaf, STATUS_IDENTITY, "the certificate that the hub showed has ended");
+    end_client(leaf);
+}
+
 static enum status client_verify(void *context, SSL *ssl, struct error *err)
 {
     struct leaf_direct *const leaf = context;
-    return leaf->options.identify(leaf->context, ssl, leaf->peer, err);
+    const enum status status = leaf->options.identify(leaf->context, ssl, &leaf->peer, err);
+    if (status == STATUS_OK && leaf->peer.until_unix_s != INT64_MAX)
+        uv_timer_start(&leaf->expiry, on_expiry_tick, EXPIRY_TICK_MS, EXPIRY_TICK_MS);
+    return status;
 }
 
 /* Every call was closed before, so every transfer is complete. */
@@ -120,6 +136,7 @@ static void client_on_closed(void *context, struct rpc_client *client, enum stat
     if (leaf->lost_status == STATUS_OK) /* the reason is the call's */
         leaf->lost_status = STATUS_UNREACHABLE;
     watch_remove(&leaf->join_watch, &leaf->join_watched);
+    uv_timer_stop(&leaf->expiry);
     end_client(leaf);
     leaf->client = nullptr;
     leaf->is_ending = false;
@@ -151,7 +168,7 @@ static enum status join(struct leaf *head, const struct join_request *request, s
     struct rpc_client *client = nullptr;
     struct rpc_call *call = nullptr;
     struct bytes message;
-    if (leaf->client != nullptr || leaf->is_closing)
+    if (leaf->client != nullptr || leaf->is_closing || leaf->is_retired)
         return error_set(err, STATUS_INVAL, "a Join is open already");
     bytes_init(&message, JOIN_BYTES_MAX);
     enum status status = join_request_encode(request, &message);
@@ -181,7 +198,7 @@ static enum status join(struct leaf *head, const struct join_request *request, s
     leaf->chunk_bytes = PIECE_BYTES;
     leaf->lost_status = STATUS_OK;
     leaf->lost_reason[0] = '\0';
-    leaf->peer[0] = '\0';
+    leaf->peer = (struct mesh_peer){.until_unix_s = INT64_MAX};
     watch_touch(&leaf->join_watch, &leaf->join_watched);
     return STATUS_OK;
 }
@@ -190,9 +207,32 @@ static void on_join_stalled(struct watched *watched)
 {
     struct leaf_direct *const leaf =
         (struct leaf_direct *)((char *)watched - offsetof(struct leaf_direct, join_watched));
+    if (leaf->is_retired && leaf->join != nullptr) {
+        rpc_call_cancel(leaf->join, GRPC_STATUS_CANCELLED, "retired");
+        return;
+    }
     if (leaf->join != nullptr)
         set_lost(leaf, STATUS_TIMEOUT, "no Welcome came in time");
     end_client(leaf);
+}
+
+void leaf_end_if_retired(struct leaf_direct *leaf)
+{
+    if (!leaf->is_retired || leaf->join != nullptr || leaf->transfers != nullptr)
+        return;
+    set_lost(leaf, STATUS_CANCELLED, "another connection took its place");
+    end_client(leaf);
+}
+
+static void retire(struct leaf *head)
+{
+    struct leaf_direct *const leaf = leaf_direct_of(head);
+    leaf->is_retired = true;
+    if (leaf->client == nullptr || leaf->is_ending)
+        return;
+    if (leaf->join != nullptr) /* the hub ends it; where it does not, this side does */
+        watch_touch(&leaf->join_watch, &leaf->join_watched);
+    leaf_end_if_retired(leaf);
 }
 
 static void leave(struct leaf *head)
@@ -213,10 +253,8 @@ static void destroy(struct leaf_direct *leaf)
     free(leaf);
 }
 
-static void on_handle_closed(uv_handle_t *handle)
+static void on_leaf_handle_closed(struct leaf_direct *leaf)
 {
-    const struct watch *const watch = handle->data;
-    struct leaf_direct *const leaf = watch->owner;
     if (--leaf->handles > 0)
         return;
     void (*const on_closed)(void *) = leaf->on_closed;
@@ -226,14 +264,26 @@ static void on_handle_closed(uv_handle_t *handle)
         on_closed(context);
 }
 
+static void on_watch_closed(uv_handle_t *handle)
+{
+    const struct watch *const watch = handle->data;
+    on_leaf_handle_closed(watch->owner);
+}
+
+static void on_expiry_closed(uv_handle_t *handle)
+{
+    on_leaf_handle_closed(handle->data);
+}
+
 /* Once the owner closed it and every connection is gone. */
 static void maybe_free(struct leaf_direct *leaf)
 {
     if (!leaf->is_closing || leaf->clients > 0 || leaf->handles > 0)
         return;
-    leaf->handles = 2;
-    uv_close((uv_handle_t *)&leaf->join_watch.timer, on_handle_closed);
-    uv_close((uv_handle_t *)&leaf->transfer_watch.timer, on_handle_closed);
+    leaf->handles = 3;
+    uv_close((uv_handle_t *)&leaf->expiry, on_expiry_closed);
+    uv_close((uv_handle_t *)&leaf->join_watch.timer, on_watch_closed);
+    uv_close((uv_handle_t *)&leaf->transfer_watch.timer, on_watch_closed);
 }
 
 static void close_leaf(struct leaf *head, void (*on_closed)(void *context))
@@ -252,6 +302,7 @@ static const struct leaf_ops ops = {
     .pull = leaf_transfer_pull,
     .push = leaf_transfer_push,
     .cancel = leaf_transfer_cancel,
+    .retire = retire,
     .leave = leave,
     .close = close_leaf,
 };
@@ -280,16 +331,10 @@ enum status leaf_direct_create(uv_loop_t *loop, const struct leaf_direct_options
     (void)SSL_CTX_up_ref(leaf->options.tls);
     const uint32_t timeout_ms =
         options->call_timeout_ms > 0 ? options->call_timeout_ms : TRANSFER_TIMEOUT_MS;
+    (void)uv_timer_init(loop, &leaf->expiry);
+    leaf->expiry.data = leaf;
     watch_init(&leaf->join_watch, loop, timeout_ms, on_join_stalled, leaf);
     watch_init(&leaf->transfer_watch, loop, timeout_ms, leaf_transfer_stalled, leaf);
     *ret_leaf = &leaf->head;
     return STATUS_OK;
-}
-
-void leaf_direct_set_tls(struct leaf *head, SSL_CTX *tls)
-{
-    struct leaf_direct *const leaf = leaf_direct_of(head);
-    (void)SSL_CTX_up_ref(tls);
-    SSL_CTX_free(leaf->options.tls);
-    leaf->options.tls = tls;
 }

@@ -26,10 +26,12 @@ struct leaf_direct {
     bool is_ending;       /* the client was closed; on_lost follows */
     bool is_welcome;      /* the Welcome came */
     bool is_draining;     /* the Join was unavailable; the connection ends */
+    bool is_retired;      /* another leaf has taken its place */
     bool is_closing;
     enum status lost_status; /* OK: not known yet */
     char lost_reason[MESH_REASON_MAX];
-    char peer[MESH_NAME_MAX];
+    struct mesh_peer peer;
+    uv_timer_t expiry; /* runs while the hub's certificate has an end */
     void (*on_closed)(void *context);
 };
 
@@ -39,6 +41,9 @@ enum status leaf_transfer_pull(struct leaf *leaf, uint64_t id, const struct dige
 enum status leaf_transfer_push(struct leaf *leaf, uint64_t id, struct slice envelope,
                                struct slice payload);
 void leaf_transfer_cancel(struct leaf *leaf, uint64_t id);
+/* A transfer is complete, or the Join is over: a retired leaf may have nothing left to do. */
+void leaf_end_if_retired(struct leaf_direct *leaf);
+
 /* A transfer made no progress for too long. */
 void leaf_transfer_stalled(struct watched *watched);
 

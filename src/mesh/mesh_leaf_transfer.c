@@ -72,7 +72,7 @@ static enum status create(struct leaf_direct *leaf, uint64_t id, const char *pat
                           const struct rpc_call_handlers *handlers,
                           struct leaf_transfer **ret_transfer)
 {
-    if (leaf->client == nullptr || leaf->is_ending)
+    if (leaf->client == nullptr || leaf->is_ending || leaf->is_retired)
         return STATUS_UNREACHABLE;
     struct leaf_transfer *const transfer = calloc(1, sizeof(*transfer));
     if (transfer == nullptr)
@@ -179,6 +179,7 @@ static void pull_on_closed(struct rpc_call *call, enum grpc_status code, const c
     const struct error error = pull->error;
     destroy(pull);
     leaf->handlers->on_pulled(leaf->context, id, status, error.text);
+    leaf_end_if_retired(leaf);
 }
 
 static const struct rpc_call_handlers pull_handlers = {
@@ -270,6 +271,7 @@ static void push_on_closed(struct rpc_call *call, enum grpc_status code, const c
     destroy(push);
     leaf->handlers->on_receipt(leaf->context, id, has_receipt ? STATUS_OK : failed,
                                has_receipt ? &receipt : nullptr);
+    leaf_end_if_retired(leaf);
 }
 
 static const struct rpc_call_handlers push_handlers = {

@@ -34,13 +34,12 @@ static bool wait_for(struct peer *peer, const bool *done, const bool *other)
     return *done;
 }
 
-static enum status identify(void *context, SSL *ssl, char ret_peer[static MESH_NAME_MAX],
-                            struct error *err)
+static enum status identify(void *context, SSL *ssl, struct mesh_peer *ret_peer, struct error *err)
 {
     struct peer_identity peer;
     const enum status status = identity_peer(ssl, &peer, err);
     if (status == STATUS_OK)
-        memcpy(ret_peer, peer.id.text, sizeof(peer.id.text));
+        memcpy(ret_peer->name, peer.id.text, sizeof(peer.id.text));
     return status;
 }
 

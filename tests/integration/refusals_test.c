@@ -333,11 +333,10 @@ static void a_nodes_identity_makes_no_coordinator(void **state)
 
 /* --- a false coordinator --- */
 
-static enum status let_in(void *context, SSL *ssl, char ret_peer[static MESH_NAME_MAX],
-                          bool *ret_member, struct error *err)
+static enum status let_in(void *context, SSL *ssl, struct mesh_peer *ret_peer, struct error *err)
 {
-    snprintf(ret_peer, MESH_NAME_MAX, "spiffe://fedra.local/fedra/node/node-001");
-    *ret_member = true;
+    snprintf(ret_peer->name, MESH_NAME_MAX, "spiffe://fedra.local/fedra/node/node-001");
+    ret_peer->is_member = true;
     return STATUS_OK;
 }
 

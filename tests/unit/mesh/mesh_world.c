@@ -123,6 +123,14 @@ static void on_refused(void *context, const char *peer, const struct refusal *re
     w->refusals++;
 }
 
+static void on_expired(void *context, const char *peer)
+{
+    struct world *const w = context;
+    note(w, "expired");
+    assert_string_equal(peer, NODE_NAME);
+    w->expireds++;
+}
+
 static void on_connection_refused(void *context, const char *address, const char *reason)
 {
     struct world *const w = context;
@@ -155,20 +163,24 @@ static const struct hub_handlers hub_handlers = {
     .on_payload = on_payload,
     .on_gone = on_gone,
     .on_refused = on_refused,
+    .on_expired = on_expired,
     .on_connection_refused = on_connection_refused,
     .on_pull = on_pull,
     .on_blob_done = on_blob_done,
 };
 
-static enum status identify_peer(void *context, SSL *ssl, char ret_peer[static MESH_NAME_MAX],
-                                 bool *ret_member, struct error *err)
+static enum status identify_peer(void *context, SSL *ssl, struct mesh_peer *ret_peer,
+                                 struct error *err)
 {
     struct world *const w = context;
     assert_non_null(SSL_get0_peer_certificate(ssl));
     if (w->identify_peer != STATUS_OK)
         return error_set(err, w->identify_peer, "this name may not come in");
-    strcpy(ret_peer, NODE_NAME);
-    *ret_member = w->is_member;
+    assert_int_equal(ret_peer->until_unix_s, INT64_MAX);
+    strcpy(ret_peer->name, NODE_NAME);
+    ret_peer->is_member = w->is_member;
+    if (w->peer_until_unix_s != 0)
+        ret_peer->until_unix_s = w->peer_until_unix_s;
     return STATUS_OK;
 }
 
@@ -223,14 +235,16 @@ static const struct leaf_handlers leaf_handlers = {
     .on_receipt = on_receipt,
 };
 
-static enum status identify_hub(void *context, SSL *ssl, char ret_peer[static MESH_NAME_MAX],
+static enum status identify_hub(void *context, SSL *ssl, struct mesh_peer *ret_peer,
                                 struct error *err)
 {
     struct world *const w = context;
     assert_non_null(SSL_get0_peer_certificate(ssl));
     if (w->identify_hub != STATUS_OK)
         return error_set(err, w->identify_hub, "this is not the hub");
-    strcpy(ret_peer, HUB_NAME);
+    strcpy(ret_peer->name, HUB_NAME);
+    if (w->hub_until_unix_s != 0)
+        ret_peer->until_unix_s = w->hub_until_unix_s;
     return STATUS_OK;
 }
 

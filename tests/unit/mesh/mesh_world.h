@@ -39,6 +39,7 @@ struct world {
     /* What the handlers answer. */
     bool is_member;
     enum status identify_peer, identify_hub;
+    int64_t peer_until_unix_s, hub_until_unix_s; /* of the certificates; 0: never */
     enum status offer;
     bool answer_in_offer; /* hub_receipt from within on_offer */
     bool answer_payload;  /* hub_receipt from within on_payload */
@@ -47,7 +48,8 @@ struct world {
 
     /* What happened: every event by a word, in order, and counts of them. */
     char log[LOG_MAX];
-    int joins, leaves, offers, payloads, gones, refusals, connections_refused, pulls, blobs_done;
+    int joins, leaves, offers, payloads, gones, refusals, connections_refused, pulls, blobs_done,
+        expireds;
     int directives, losts, pulleds, receipts, hub_closed, leaf_closed;
     int in_call; /* a function of the mesh runs: no handler may be called */
     uint64_t session, ticket;
