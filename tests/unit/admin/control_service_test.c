@@ -25,14 +25,14 @@ static void an_operator_gets_the_status(void **state)
     assert_int_equal(call.messages, 1);
     assert_int_equal(status_of(&call).accepted, 7);
     assert_int_equal(status_of(&call).sequence, 1);
-    world_forget(&call);
+    world_forget(w, &call);
     world_ask(w, WHO_OPERATOR, "GetStatus", CONTROL_JOB_ONLY, &any, &call);
     assert_int_equal(status_of(&call).sequence, 1); /* only time has passed */
-    world_forget(&call);
+    world_forget(w, &call);
     w->status.accepted = 8;
     world_ask(w, WHO_OPERATOR, "GetStatus", CONTROL_JOB_ONLY, &any, &call);
     assert_int_equal(status_of(&call).sequence, 2);
-    world_forget(&call);
+    world_forget(w, &call);
     assert_int_equal(w->refusals, 0);
 }
 
@@ -63,7 +63,7 @@ static void nobody_else_may_call_any_method(void **state)
             assert_string_equal(call.text, text);
             assert_int_equal(w->refusals, refusals + 1);
             assert_string_equal(w->refused_peer, cases[i].id);
-            world_forget(&call);
+            world_forget(w, &call);
         }
     }
     assert_int_equal(w->acts, 0);
@@ -80,10 +80,10 @@ static void another_job_is_not_this_one(void **state)
     assert_int_equal(call.code, GRPC_STATUS_FAILED_PRECONDITION);
     assert_string_equal(call.text, "this coordinator runs the job fashion, not mnist");
     assert_int_equal(w->acts, 0);
-    world_forget(&call);
+    world_forget(w, &call);
     world_ask(w, WHO_OPERATOR, "GetStatus", CONTROL_JOB_ONLY, &right, &call);
     assert_int_equal(call.code, GRPC_STATUS_OK);
-    world_forget(&call);
+    world_forget(w, &call);
 }
 
 static void bad_requests_are_answered_with_what_was_wrong(void **state)
@@ -96,18 +96,18 @@ static void bad_requests_are_answered_with_what_was_wrong(void **state)
     world_finish(w, &call);
     assert_int_equal(call.code, GRPC_STATUS_INVALID_ARGUMENT);
     assert_string_equal(call.text, "request: page_size is 1001, at most 1000");
-    world_forget(&call);
+    world_forget(w, &call);
     world_begin(w, WHO_OPERATOR, "GetStatus", CONTROL_JOB_ONLY, nullptr, &call);
     assert_int_equal(rpc_call_half_close(call.call), STATUS_OK);
     world_finish(w, &call);
     assert_int_equal(call.code, GRPC_STATUS_INVALID_ARGUMENT);
     assert_string_equal(call.text, "there is no request");
-    world_forget(&call);
+    world_forget(w, &call);
     /* Nothing at all: the call is ended. */
     world_begin(w, WHO_OPERATOR, "Pause", CONTROL_JOB_ONLY, nullptr, &call);
     world_finish(w, &call);
     assert_int_equal(call.code, GRPC_STATUS_DEADLINE_EXCEEDED);
-    world_forget(&call);
+    world_forget(w, &call);
     assert_int_equal(w->acts, 0);
 }
 
@@ -135,7 +135,7 @@ static uint32_t read_pages(struct world *w, uint32_t page_size, uint32_t *ret_me
         assert_true(page_size == 0 || members - before <= page_size);
         assert_true(members > before || w->member_count == 0);
         pages++;
-        world_forget(&call);
+        world_forget(w, &call);
     } while (request.page_token[0] != 0);
     *ret_members = members;
     return pages;
@@ -173,7 +173,7 @@ static void a_page_goes_on_after_a_member_that_is_gone(void **state)
     struct slice page = bytes_slice(&call.last);
     assert_int_equal(control_page_take(&page, &member, token, nullptr), STATUS_OK);
     assert_string_equal(member.spiffe_id, "spiffe://one.test/fedra/node/node-0005");
-    world_forget(&call);
+    world_forget(w, &call);
 }
 
 static void assert_get(struct world *w, const char *name, enum grpc_status code, const char *text)
@@ -191,7 +191,7 @@ static void assert_get(struct world *w, const char *name, enum grpc_status code,
     } else {
         assert_string_equal(call.text, text);
     }
-    world_forget(&call);
+    world_forget(w, &call);
 }
 
 static void a_member_is_found_by_its_id_or_its_end(void **state)
@@ -238,7 +238,7 @@ static void an_action_is_answered_when_it_is_durable(void **state)
         world_finish(w, &call);
         assert_int_equal(call.code, GRPC_STATUS_OK);
         assert_int_equal(status_of(&call).round, 40 + i); /* how things stand then */
-        world_forget(&call);
+        world_forget(w, &call);
     }
 }
 
@@ -252,7 +252,7 @@ static void an_action_that_changes_at_once_is_answered_once(void **state)
     assert_int_equal(call.code, GRPC_STATUS_OK);
     assert_int_equal(call.messages, 1);
     assert_int_equal(w->acts, 1);
-    world_forget(&call);
+    world_forget(w, &call);
 }
 
 static void what_cannot_be_done_is_not_begun(void **state)
@@ -264,7 +264,7 @@ static void what_cannot_be_done_is_not_begun(void **state)
     assert_int_equal(call.code, GRPC_STATUS_FAILED_PRECONDITION);
     assert_string_equal(call.text, "the job has ended: exhausted");
     assert_int_equal(w->acts, 0);
-    world_forget(&call);
+    world_forget(w, &call);
     /* And what becomes impossible while it is under way is said, too. */
     w->act_refused = false;
     w->done = STATUS_AGAIN;
@@ -274,7 +274,7 @@ static void what_cannot_be_done_is_not_begun(void **state)
     control_service_changed(w->service);
     world_finish(w, &call);
     assert_int_equal(call.code, GRPC_STATUS_FAILED_PRECONDITION);
-    world_forget(&call);
+    world_forget(w, &call);
 }
 
 /* --- watches --- */
@@ -298,7 +298,7 @@ static void a_watch_gets_the_status_and_each_change(void **state)
     control_service_drain(w->service);
     world_finish(w, &call);
     assert_int_equal(call.code, GRPC_STATUS_OK);
-    world_forget(&call);
+    world_forget(w, &call);
 }
 
 static void changes_in_quick_succession_become_one_message(void **state)
@@ -316,7 +316,7 @@ static void changes_in_quick_succession_become_one_message(void **state)
     assert_int_equal(call.messages, 2);
     assert_int_equal(status_of(&call).accepted, 1000);
     assert_true(w->statuses_asked - asked <= 2); /* once for all watches, not for each change */
-    world_forget(&call);
+    world_forget(w, &call);
 }
 
 /* A peer that stops reading: flow control lets some through, then only the newest is kept. */
@@ -346,8 +346,8 @@ static void a_slow_reader_misses_what_was_between_and_gets_the_newest(void **sta
     assert_true(call.messages < CHANGES);
     for (uint32_t i = 1; i < call.messages; i++)
         assert_true(call.sequences[i] > call.sequences[i - 1]);
-    world_forget(&call);
-    world_forget(&other);
+    world_forget(w, &call);
+    world_forget(w, &other);
 }
 
 static void the_last_status_reaches_a_watch_before_its_end(void **state)
@@ -367,11 +367,11 @@ static void the_last_status_reaches_a_watch_before_its_end(void **state)
     world_finish(w, &pause);
     assert_int_equal(status_of(&call).outcome, WIRE_OUTCOME_EXHAUSTED);
     assert_int_equal(pause.code, GRPC_STATUS_UNAVAILABLE);
-    world_forget(&call);
-    world_forget(&pause);
+    world_forget(w, &call);
+    world_forget(w, &pause);
     world_ask(w, WHO_OPERATOR, "GetStatus", CONTROL_JOB_ONLY, &any, &call);
     assert_int_equal(call.code, GRPC_STATUS_UNAVAILABLE);
-    world_forget(&call);
+    world_forget(w, &call);
 }
 
 static void only_so_many_watches_are_open_at_once(void **state)
@@ -382,17 +382,17 @@ static void only_so_many_watches_are_open_at_once(void **state)
         world_begin(w, WHO_OPERATOR, "WatchStatus", CONTROL_JOB_ONLY, &any, &calls[i]);
     world_finish(w, &calls[CONTROL_WATCHES_MAX]);
     assert_int_equal(calls[CONTROL_WATCHES_MAX].code, GRPC_STATUS_RESOURCE_EXHAUSTED);
-    world_forget(&calls[CONTROL_WATCHES_MAX]);
+    world_forget(w, &calls[CONTROL_WATCHES_MAX]);
     rpc_call_cancel(calls[0].call, GRPC_STATUS_CANCELLED, nullptr);
     world_finish(w, &calls[0]);
-    world_forget(&calls[0]);
+    world_forget(w, &calls[0]);
     /* Once this is answered, the end of that call has come, too. */
     world_ask(w, WHO_OPERATOR, "GetStatus", CONTROL_JOB_ONLY, &any, &calls[0]);
-    world_forget(&calls[0]);
+    world_forget(w, &calls[0]);
     world_begin(w, WHO_OPERATOR, "WatchStatus", CONTROL_JOB_ONLY, &any, &calls[0]);
     world_wait_for(w, &calls[0], 1);
     for (int i = 0; i < CONTROL_WATCHES_MAX; i++)
-        world_forget(&calls[i]);
+        world_forget(w, &calls[i]);
 }
 
 #define CASE(name) cmocka_unit_test_setup_teardown(name, world_set_up, world_tear_down)

@@ -196,8 +196,12 @@ void world_wait_for_acts(struct world *w, uint32_t acts)
     uv_timer_stop(&w->guard);
 }
 
-void world_forget(struct world_call *call)
+void world_forget(struct world *w, struct world_call *call)
 {
+    if (!call->is_closed) {
+        rpc_call_cancel(call->call, GRPC_STATUS_CANCELLED, nullptr);
+        world_finish(w, call);
+    }
     bytes_deinit(&call->last);
 }
 

@@ -81,8 +81,8 @@ void world_wait_for(struct world *w, struct world_call *call, uint32_t count);
 void world_wait_for_acts(struct world *w, uint32_t acts);
 void world_run_for(struct world *w, uint32_t time_ms);
 
-/* Frees what a call holds. */
-void world_forget(struct world_call *call);
+/* Ends a call that is open still, and frees what it holds. */
+void world_forget(struct world *w, struct world_call *call);
 
 /* begin, finish; the answer's last message stays in call. */
 void world_ask(struct world *w, enum world_who who, const char *method,
