@@ -92,8 +92,11 @@ static void on_start(struct coordinator *c, const struct coordinator_event *even
     c->round = event->start.open_round;
     c->paused = event->start.paused;
     c->pause_wanted = event->start.paused;
-    if (event->start.convergence != nullptr)
+    if (event->start.convergence != nullptr) {
+        const struct convergence_settings judged = c->convergence.settings;
         c->convergence = *event->start.convergence;
+        c->convergence.settings = judged;
+    }
     for (uint32_t i = 0; i < event->start.base_count; i++)
         bases_put(c, event->start.bases[i].round, &event->start.bases[i].id);
     start_members(c, event);

@@ -408,8 +408,8 @@ static void persist_paused(struct coordinator *c, struct coordinator_effects *ef
 
 void on_pause(struct coordinator *c, bool paused, struct coordinator_effects *effects)
 {
-    if (c->phase == COORDINATOR_BOOT || c->phase == COORDINATOR_ENDING ||
-        c->phase == COORDINATOR_ENDED)
+    const bool has_ended = c->phase == COORDINATOR_RAISING && c->outcome != OUTCOME_NONE;
+    if (c->phase == COORDINATOR_BOOT || has_ended || job_is_over(c))
         return; /* there is nothing to pause */
     c->pause_wanted = paused;
     persist_paused(c, effects);

@@ -217,7 +217,7 @@ static struct base_ref stored_bases[STALENESS_MAX];
 static struct convergence stored_convergence;
 static struct coordinator_event stored_start;
 
-static void store_commit(uint64_t number)
+void store_commit(uint64_t number)
 {
     struct coordinator_event start = {.start = {.epoch = c.epoch,
                                                 .has_version = true,

@@ -96,7 +96,10 @@ uint32_t count_selected(void);
 /* Everybody asked in the open round reports; the round closes and its version is committed. */
 void run_round(void);
 
-/* What the store would tell a restart now: as of the last close_and_commit. */
+/* Keeps what the FX_COMMIT in fx makes durable as that version; close_and_commit does it. */
+void store_commit(uint64_t number);
+
+/* What the store would tell a restart now: as of the last store_commit. */
 struct coordinator_event stored(void);
 
 /* Answers the FX_RECALL in fx: the update is in that version, or (0) in none. */

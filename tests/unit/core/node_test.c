@@ -551,6 +551,103 @@ static void a_late_update_that_was_counted_after_all_is_settled_so(void **state)
     assert_false(node_awaits_settlement(&n));
 }
 
+static void an_offer_asks_for_the_kept_update_though_its_round_is_over(void **state)
+{
+    const struct kept_update kept = {.state = UPDATE_HELD,
+                                     .key = {.round = 1, .payload_digest = digest(51)},
+                                     .base_id = digest(0)};
+    start(kept, 1);
+    connect();
+    assert_null(effect(NODE_FX_PUSH)); /* nobody asked yet */
+    settle(NODE_EV_OFFER, 2, REASON_UNSPECIFIED);
+    assert_null(effect(NODE_FX_PUSH)); /* not for this one */
+    step((struct node_event){.kind = NODE_EV_OFFER,
+                             .settled = {.key = {.round = 1, .payload_digest = digest(77)}}});
+    assert_null(effect(NODE_FX_PUSH));
+    settle(NODE_EV_OFFER, 1, REASON_UNSPECIFIED);
+    assert_int_equal(must(NODE_FX_PUSH)->key.round, 1);
+    settle(NODE_EV_OFFER, 1, REASON_UNSPECIFIED); /* again, while it is on its way */
+    assert_null(effect(NODE_FX_PUSH));
+    /* Without room it is sent again, though no beacon came. */
+    receipt(false, REASON_BUSY);
+    now = must(NODE_FX_TIMER)->deadline_ns;
+    step((struct node_event){.kind = NODE_EV_TIMER});
+    assert_non_null(effect(NODE_FX_PUSH));
+    /* Refused as late, it may be asked for once more. */
+    receipt(false, REASON_ROUND_CLOSED);
+    assert_null(effect(NODE_FX_PUSH));
+    settle(NODE_EV_OFFER, 1, REASON_UNSPECIFIED);
+    assert_non_null(effect(NODE_FX_PUSH));
+    receipt(true, REASON_UNSPECIFIED);
+    assert_int_equal(must(NODE_FX_NOTE)->note, NOTE_ACCEPTED);
+    settle(NODE_EV_OFFER, 1, REASON_UNSPECIFIED);
+    assert_null(effect(NODE_FX_PUSH));
+    settle(NODE_EV_COUNTED, 1, REASON_UNSPECIFIED);
+    assert_int_equal(must(NODE_FX_NOTE)->note, NOTE_COUNTED);
+    settle(NODE_EV_OFFER, 1, REASON_UNSPECIFIED);
+    assert_int_equal(fx.count, 0);
+    /* Another connection asks anew. */
+    start(kept, 1);
+    connect();
+    settle(NODE_EV_OFFER, 1, REASON_UNSPECIFIED);
+    step((struct node_event){.kind = NODE_EV_LOST});
+    step((struct node_event){
+        .kind = NODE_EV_RECEIPT, .id = n.push_id, .status = STATUS_UNREACHABLE});
+    connect();
+    now += 10000 * ms;
+    step((struct node_event){.kind = NODE_EV_TIMER});
+    assert_null(effect(NODE_FX_PUSH));
+}
+
+static void an_offer_stops_the_work_that_would_take_the_offered_ones_place(void **state)
+{
+    for (int training = 0; training < 2; training++) {
+        begin();
+        hold(1);
+        receipt(false, REASON_ROUND_CLOSED);
+        hear(1, 2);
+        if (training)
+            step((struct node_event){.kind = NODE_EV_PULLED, .id = must(NODE_FX_PULL)->id});
+        step((struct node_event){.kind = NODE_EV_LOST});
+        connect();
+        settle(NODE_EV_OFFER, 1, REASON_UNSPECIFIED);
+        assert_int_equal(must(NODE_FX_ABORT)->id, n.work_id);
+        assert_non_null(effect(NODE_FX_PUSH));
+        settle(NODE_EV_OFFER, 1, REASON_UNSPECIFIED);
+        assert_null(effect(NODE_FX_ABORT)); /* once */
+        /* It had just ended: what it made is let go. */
+        step((struct node_event){.kind = training ? NODE_EV_TRAINED : NODE_EV_PULLED,
+                                 .id = n.work_id});
+        assert_non_null(effect(NODE_FX_RELEASE));
+        assert_null(effect(NODE_FX_HOLD));
+        assert_null(effect(NODE_FX_NOTE));
+        receipt(true, REASON_UNSPECIFIED);
+        settle(NODE_EV_COUNTED, 1, REASON_UNSPECIFIED);
+        assert_int_equal(must(NODE_FX_NOTE)->note, NOTE_COUNTED);
+        hear(1, 3);
+        assert_int_equal(must(NODE_FX_PULL)->beacon.round, 3);
+    }
+    /* What is being made durable has taken its place already. */
+    begin();
+    hold(1);
+    receipt(false, REASON_ROUND_CLOSED);
+    hear(1, 2);
+    pull_and_train();
+    step((struct node_event){.kind = NODE_EV_LOST});
+    connect();
+    settle(NODE_EV_OFFER, 1, REASON_UNSPECIFIED);
+    assert_null(effect(NODE_FX_PUSH));
+    assert_null(effect(NODE_FX_ABORT));
+    /* Nor does it stop work that this connection's beacon asked for. */
+    begin();
+    hold(1);
+    receipt(false, REASON_ROUND_CLOSED);
+    hear(1, 2);
+    settle(NODE_EV_OFFER, 1, REASON_UNSPECIFIED);
+    assert_null(effect(NODE_FX_ABORT));
+    assert_non_null(effect(NODE_FX_PUSH));
+}
+
 static void what_was_settled_before_a_restart_is_not_offered(void **state)
 {
     start((struct kept_update){.state = UPDATE_SETTLED, .key = {.round = 1}, .base_id = digest(0)},
@@ -687,6 +784,8 @@ int main(void)
         cmocka_unit_test(work_that_failed_waits_even_where_another_round_opens),
         cmocka_unit_test(a_refusal_is_final_or_waits_for_another_coordinator_or_for_room),
         cmocka_unit_test(a_late_update_that_was_counted_after_all_is_settled_so),
+        cmocka_unit_test(an_offer_asks_for_the_kept_update_though_its_round_is_over),
+        cmocka_unit_test(an_offer_stops_the_work_that_would_take_the_offered_ones_place),
         cmocka_unit_test(what_was_settled_before_a_restart_is_not_offered),
         cmocka_unit_test(nodes_with_other_seeds_wait_for_other_times),
         cmocka_unit_test(one_connection_is_dialled_at_a_time),
