@@ -70,6 +70,7 @@ static void start_members(struct coordinator *c, const struct coordinator_event 
             continue;
         struct member *const member = &c->roster.members[index];
         member->contributed = true;
+        member->expected = true;
         if (event->start.histories == nullptr)
             continue;
         const struct member_history *const history = &event->start.histories[i];

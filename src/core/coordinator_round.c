@@ -331,6 +331,7 @@ static void settle_member(const struct coordinator *c, struct member *member)
     const bool can_still_count = member->waiting || (c->settings.late == LATE_NEXT_ROUND &&
                                                      member->asked_round >= member->held.round);
     member->contributed = counted;
+    member->expected &= member->asked_round != c->round;
     if (counted && member->key.round > member->counted_round)
         member->counted_round = member->key.round;
     member->settlement = SETTLE_NOTHING;

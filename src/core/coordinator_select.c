@@ -62,11 +62,11 @@ void selection_clear(struct coordinator *c)
     c->time_is_up = false;
 }
 
-/* Who is connected, or contributed last time and may be back in a moment. */
+/* Who is connected, or may be back in a moment: contributed last time, or lost us in a restart. */
 static bool is_there(const struct coordinator *c, const struct member *member)
 {
     return !member->accepted && !member->waiting &&
-           (member->session != 0 || (member->contributed && c->attempt == 0));
+           (member->session != 0 || ((member->contributed || member->expected) && c->attempt == 0));
 }
 
 /* Whether it was asked so shortly ago that others are asked first. */

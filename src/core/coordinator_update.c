@@ -281,6 +281,7 @@ void on_join(struct coordinator *c, const struct coordinator_event *event,
     if (member->session != 0)
         effect_add(effects, FX_END_SESSION)->session = member->session;
     member->session = event->join.session;
+    member->expected = false;
     member->recalling = false;
     member->held_pending = false;
     member->told = false;

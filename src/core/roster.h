@@ -30,6 +30,7 @@ struct member {
     bool selected;     /* asked in the open round */
     bool accepted;     /* its update is in the open round's accepted set */
     bool contributed;  /* its update is in the version committed last */
+    bool expected;     /* there before a restart; neither back yet nor asked in vain */
     bool recalling;    /* what became of its last update is being looked up: no beacon before */
     bool held_pending; /* joined while the round was closing, holding an update for it */
     bool told;         /* heard the beacon of the open round over its present session */
@@ -55,6 +56,16 @@ struct member {
     struct update_report report;
     struct blob_ref blob; /* while it waits */
 };
+
+/*
+ * Whether the next round reckons with it though it may be away, and so does one after a restart.
+ * round: the one that is over.
+ */
+static inline bool member_stays(const struct member *member, uint64_t round)
+{
+    return member->accepted || member->session != 0 ||
+           (member->expected && member->asked_round != round);
+}
 
 /* Whether the beacon of the open round goes to this member now. */
 static inline bool member_hears_beacon(const struct member *member)

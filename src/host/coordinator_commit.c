@@ -101,7 +101,7 @@ static void add_member(struct commit_job *work, uint32_t index)
     const bool counted = round && member->accepted && !work->effect.undone;
     struct store_member *const row = &work->members[work->member_count++];
     memcpy(row->name, member->name, sizeof(row->name));
-    row->active = member->accepted || member->session != 0 || (!round && member->contributed);
+    row->active = member_stays(member, work->effect.round) || (!round && member->contributed);
     row->key_id = work->host->accepted[index].key_id;
     row->asked_round = member->asked_round;
     row->samples = member->samples;

@@ -230,7 +230,7 @@ void store_commit(uint64_t number)
     for (uint32_t i = 0; i < c.roster.count; i++) {
         const struct member *const member = &members[c.roster.order[i]];
         const uint32_t at = start.start.member_count;
-        if (!member->accepted && member->session == 0)
+        if (!member_stays(member, c.round))
             continue;
         memcpy(stored_names[at], member->name, sizeof(member->name));
         stored_pointers[at] = stored_names[at];

@@ -238,6 +238,58 @@ static void a_restart_asks_the_same_nodes_again(void **state)
     assert_true(history_mattered);
 }
 
+/* Only who is asked comes back at once; the others are drawn all the same, as if nothing was. */
+static void who_was_there_before_a_restart_is_drawn_before_it_is_back(void **state)
+{
+    enum { NODES = 12, ROUNDS = 8 };
+    struct coordinator_settings settings = settings_of(0.25, 0, NODES);
+    uint64_t undisturbed[ROUNDS];
+    settings.cooldown_rounds = 1;
+    boot_many(settings, NODES);
+    for (uint32_t round = 0; round < ROUNDS; round++) {
+        undisturbed[round] = drawn_now();
+        run_round();
+    }
+    boot_many(settings, NODES);
+    for (uint32_t round = 0; round < ROUNDS; round++) {
+        assert_true(drawn_now() == undisturbed[round]);
+        for (uint32_t i = 0; i < NODES; i++) {
+            const struct member *const member = member_of(name_of(i));
+            if (member->selected && member->session == 0)
+                join(name_of(i), 1000 * (round + 1) + i);
+        }
+        run_round();
+        if (round < 3)
+            restart(settings, stored());
+    }
+}
+
+static void who_is_asked_in_vain_after_a_restart_is_reckoned_with_no_more(void **state)
+{
+    boot_many(settings_of(0.5, 0, 4), 4);
+    run_round();
+    struct coordinator_settings settings = settings_of(0.5, 0, 4);
+    settings.k_threshold = 0.5;
+    restart(settings, stored());
+    assert_int_equal(c.selected, 2);
+    uint32_t asked[4];
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < 4; i++) {
+        if (member_of(name_of(i))->selected)
+            asked[count++] = i;
+    }
+    join(name_of(asked[0]), 50);
+    run_round();
+    for (uint32_t i = 0; i < 4; i++) {
+        const struct member *const member = member_of(name_of(i));
+        assert_int_equal(member_stays(member, c.round - 1), i != asked[1]);
+    }
+    assert_false(member_of(name_of(asked[1]))->selected);
+    leave(50); /* who came back and went again is away, as anybody */
+    run_round();
+    assert_false(member_stays(member_of(name_of(asked[0])), c.round - 1));
+}
+
 static void a_repeat_keeps_what_came_and_draws_the_rest_anew(void **state)
 {
     struct coordinator_settings settings = settings_of(0.5, 0, 20);
@@ -357,6 +409,8 @@ int main(void)
         cmocka_unit_test(a_cool_down_ends_after_its_rounds),
         cmocka_unit_test(one_seed_gives_one_draw_and_another_another),
         cmocka_unit_test(a_restart_asks_the_same_nodes_again),
+        cmocka_unit_test(who_was_there_before_a_restart_is_drawn_before_it_is_back),
+        cmocka_unit_test(who_is_asked_in_vain_after_a_restart_is_reckoned_with_no_more),
         cmocka_unit_test(a_repeat_keeps_what_came_and_draws_the_rest_anew),
         cmocka_unit_test(more_reports_than_are_asked_again_all_stay),
         cmocka_unit_test(who_contributed_and_is_away_is_asked_once_more_but_not_in_a_repeat),
