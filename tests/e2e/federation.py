@@ -142,7 +142,7 @@ class Run:
         return found
 
     def check_accounting(self):
-        """Each ACCEPTED update ended in COUNTED or DROPPED, and the database says the same."""
+        """Each ACCEPTED update ended once, in COUNTED or DROPPED, and the database says the same."""
         with self.database() as database:
             assert database.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
             counted = {(node.rsplit("/", 1)[1], round_, payload.hex())
@@ -159,6 +159,7 @@ class Run:
                 if "ACCEPTED" in names:
                     seen += 1
                     assert names[-1] in ("COUNTED", "DROPPED"), f"{node} round {round_} ended {names}"
+                assert names.count("COUNTED") + names.count("DROPPED") <= 1, f"{node} round {round_} ended twice: {names}"
                 if "COUNTED" in names:
                     assert in_database, f"{node} was told COUNTED for round {round_}, the database has none"
                 if "DROPPED" in names:

@@ -1,0 +1,278 @@
+"""kill_storm_test.py - SIGKILL at random instants, of the coordinator and of nodes, under every policy for late updates.
+
+Goal: with k_threshold 1.0 every version is that of a run in which nobody died, whatever optimiser, schedule and selection keep
+from round to round; with 0.85 each acknowledged update is counted once or dropped, and every model is what its counted
+updates make of the model before.
+Method: `fedra up` over a small data set, or over nodes that always answer the same vector, so that models can be computed
+here again; kills by process id, spread over the rounds; coordinators that kill themselves at steps of a commit.
+FEDRA_TEST_SEED repeats the random choices; the argument `soak` makes it long.
+"""
+import json
+import math
+import os
+import random
+import re
+import signal
+import sys
+import time
+
+import numpy
+
+from federation import SCRATCH, Run, Tap
+
+SEED = int(os.environ.get("FEDRA_TEST_SEED", time.time_ns() % 1000000))
+SOAK = "soak" in sys.argv[1:]
+CALM = 6  # rounds at the end in which nobody is killed
+SAMPLES = 1400
+CLASSES = 4
+FEATURES = 8
+PARAMETERS = 500
+
+COMMON = {"aggregation.timeout_s": 20, "aggregation.min_updates": 1, "data.evaluate_test_at_end": "false", "model.hidden": "[]",
+          "convergence.gradient_threshold": 0, "convergence.patience": 1000000, "convergence.divergence_patience": 1000000}
+LEARNS = {**COMMON, "model.kind": "softmax", "model.inputs": FEATURES, "model.classes": CLASSES, "data.format": "csv",
+          "data.path": str(SCRATCH / "kill_storm.csv"), "data.partition": "iid", "train.local_epochs": 1,
+          "validation.source": "central", "validation.samples": 200}
+ANSWERS = {**COMMON, "model.kind": "flat", "model.parameters": PARAMETERS, "train.trainer": "fixed", "data.format": "none",
+           "validation.source": "none"}
+POLICIES = ("discard", "next_round", "momentum")
+LEARNERS = {
+    "sgd": {},
+    "adam_cosine": {"optimiser.kind": "adam", "optimiser.learning_rate": 0.05, "schedule.kind": "cosine"},
+    "momentum_step": {"optimiser.kind": "momentum", "optimiser.learning_rate": 0.2, "schedule.kind": "step",
+                      "schedule.step_rounds": 8, "schedule.step_factor": 0.5},
+    "drawn": {"aggregation.share": 0.5, "aggregation.cooldown_rounds": 1},
+}
+STEPS = ("durable_file.before_rename:7", "store.before_model:6", "durable_file.done:8", "store.before_commit:5",
+         "store.after_commit:6")
+totals = {"kills": 0, "rounds": 0, "counted": 0, "dropped": 0, "starts": 0}
+undisturbed = {}
+
+
+def write_samples():
+    """Four clouds of points: enough for a model that changes with every update."""
+    chance = random.Random(7)
+    centres = [[chance.gauss(0, 1) for _ in range(FEATURES)] for _ in range(CLASSES)]
+    SCRATCH.mkdir(parents=True, exist_ok=True)
+    with open(LEARNS["data.path"], "w") as file:
+        file.write(",".join(f"x{i}" for i in range(FEATURES)) + ",label\n")
+        for i in range(SAMPLES):
+            point = [chance.gauss(value, 0.7) for value in centres[i % CLASSES]]
+            file.write(",".join(f"{value:.5f}" for value in point) + f",{i % CLASSES}\n")
+
+
+def pace_s(run):
+    lines = run.metrics()[-5:]
+    return min(0.3, sum(line["round_ms"] for line in lines) / len(lines) / 1000)
+
+
+def kill_once(run, role, name, killed):
+    """False while it is down, or not yet down from the last time."""
+    pid = run.pid(role, name)
+    if pid is None or pid in killed:
+        return False
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return False
+    killed.add(pid)
+    return True
+
+
+def storm(run, rounds, coordinators, nodes, node_count, chance):
+    """Kills so often, spread over the rounds, each at a random instant of a round."""
+    victims = ["coordinator"] * coordinators + ["node"] * nodes
+    chance.shuffle(victims)
+    killed = set()
+    for i, victim in enumerate(victims):
+        run.wait_for_rounds(1 + i * (rounds - CALM) // len(victims), 120)
+        time.sleep(chance.uniform(0, 1.5) * pace_s(run))
+        name = f"node-{chance.randrange(node_count):03d}" if victim == "node" else None
+        while not kill_once(run, victim, name, killed):
+            if run.process.poll() is not None:
+                raise AssertionError(f"the job ended after {i} of {len(victims)} kills; {run.tail()}")
+            time.sleep(0.01)
+    totals["kills"] += len(victims)
+
+
+def check_whole(run, rounds, least):
+    lines = run.metrics()
+    assert [line["round"] for line in lines] == list(range(1, rounds + 1)), "not one whole line a round"
+    assert all(line["accepted"] >= least for line in lines), "a round counted too few"
+
+
+def check_counts(run):
+    """What is counted where, beyond check_accounting: commits form one chain, metrics and table agree."""
+    with run.database() as database:
+        commits = database.execute("SELECT sequence, number, round, id, parent FROM commits ORDER BY sequence").fetchall()
+        per_commit = dict(database.execute("SELECT sequence, COUNT(*) FROM counted GROUP BY sequence").fetchall())
+        counted, updates = database.execute("SELECT COUNT(*), COUNT(DISTINCT node || ' ' || round) FROM counted").fetchone()
+    assert counted == updates, "an update was counted twice"
+    for before, after in zip(commits, commits[1:]):
+        assert after[4] == before[3] and after[1] == before[1] + 1, f"version {after[1]} is not made from {before[1]}"
+    accepted = {line["round"]: line["accepted"] for line in run.metrics()}
+    for sequence, _number, round_, _id, _parent in commits:
+        assert per_commit.get(sequence, 0) == accepted.get(round_, 0) or round_ == 0, f"round {round_}: metrics and table differ"
+    finals = [state for lines in run.receipts().values() for *_rest, state, _detail in lines]
+    totals["rounds"] += len(accepted)
+    totals["counted"] += counted
+    totals["dropped"] += finals.count("DROPPED")
+    totals["starts"] += run.log().count("coordinator.listening")
+
+
+def read_tensors(path):
+    """All values of a safetensors file, in the order of the file."""
+    content = path.read_bytes()
+    header = int.from_bytes(content[:8], "little")
+    tensors = json.loads(content[8:8 + header])
+    size = max(tensor["data_offsets"][1] for name, tensor in tensors.items() if name != "__metadata__")
+    return numpy.frombuffer(content, dtype="<f4", count=size // 4, offset=8 + header).astype(numpy.float64)
+
+
+def answers_of(run):
+    """node -> the vector that it always answers, as it lies in one of its slots."""
+    found = {}
+    for folder in sorted((run.folder / "nodes").iterdir()):
+        slots = [path.read_bytes() for path in folder.glob("slot-*")]
+        slot = next(slot for slot in slots if slot[:8] == b"FEDRAOBX")
+        found[folder.name] = numpy.frombuffer(slot, dtype="<f4", count=PARAMETERS, offset=20480).astype(numpy.float64)
+    return found
+
+
+def direction_weight(record):
+    """What the momentum weighs that stood in for those who were late: a parameter of the signed record."""
+    found = re.search(rb"stand_in_weight.{2}(\d+)", record, re.DOTALL)
+    return int(found[1]) if found else 0
+
+
+def check_models(run, momentum):
+    """Computes every model again from the one before and the updates that the database counts for it."""
+    answers = answers_of(run)
+    rates = {line["round"]: line["learning_rate"] for line in run.metrics()}
+    with run.database() as database:
+        commits = database.execute("SELECT sequence, round, model_file, record FROM commits ORDER BY sequence").fetchall()
+        rows = database.execute("SELECT sequence, node, round, samples FROM counted").fetchall()
+    stale = 0
+    model = read_tensors(run.job / "models" / commits[0][2])
+    moved = numpy.zeros(PARAMETERS)
+    for sequence, round_, file, record in commits[1:]:
+        mean = numpy.zeros(PARAMETERS)
+        weight = 0.0
+        for _sequence, node, made_for, samples in (row for row in rows if row[0] == sequence):
+            units = max(1, round(samples * 256 * (1 + round_ - made_for) ** -0.5))
+            mean += units * answers[node.rsplit("/", 1)[1]]
+            weight += units
+            stale += made_for < round_
+        mean /= weight
+        late = direction_weight(record) if momentum else 0
+        if late:
+            warmth = 1 - momentum ** (round_ - 1)
+            mean = (weight * mean + late * (1 - momentum) * moved / warmth) / (weight + late)
+        moved = momentum * moved + mean
+        model = model - rates[round_] * mean
+        stored = read_tensors(run.job / "models" / file)
+        worst = numpy.max(numpy.abs(stored - model))
+        assert worst < 1e-4 * max(1.0, numpy.max(numpy.abs(model))), f"round {round_}: the model is {worst} off"
+        model = stored
+    return stale
+
+
+def undisturbed_digests(policy, learner, rounds, node_count):
+    key = (policy, learner, rounds, node_count)
+    if key not in undisturbed:
+        sets = {**LEARNS, **LEARNERS[learner], "aggregation.k_threshold": "1.0", "aggregation.late_updates": policy,
+                "convergence.max_rounds": rounds}
+        with Run("storm-undisturbed", node_count, sets) as run:
+            assert run.wait(240) == 0, run.tail()
+            check_whole(run, rounds, asked_of(learner, node_count))
+            undisturbed[key] = run.digests()
+        assert len(set(undisturbed[key].values())) == rounds, "the model stands still"
+    return undisturbed[key]
+
+
+def asked_of(learner, node_count):
+    return math.ceil(node_count * LEARNERS[learner].get("aggregation.share", 1))
+
+
+def kills_change_no_model(policy, learner, rounds, coordinators, nodes, chance, step=None):
+    node_count = 6
+    expected = undisturbed_digests(policy, learner, rounds, node_count)
+    sets = {**LEARNS, **LEARNERS[learner], "aggregation.k_threshold": "1.0", "aggregation.late_updates": policy,
+            "convergence.max_rounds": rounds}
+    with Run("storm", node_count, sets, {"FEDRA_CRASH_AT": step} if step else None) as run:
+        storm(run, rounds, coordinators, nodes, node_count, chance)
+        assert run.wait(300) == 0, run.tail()
+        check_whole(run, rounds, asked_of(learner, node_count))
+        run.check_accounting()
+        check_counts(run)
+        digests = run.digests()
+        first = next((number for number in expected if digests[number] != expected[number]), None)
+        assert first is None, f"from round {first} on the models differ from those of a run without kills"
+        died = len(re.findall(r"child.ended name=coordinator.* signal=9", run.log("up")))
+    assert died >= (3 if step else coordinators), f"the coordinator died {died} times only"
+
+
+def kills_lose_no_update(policy, rounds, coordinators, nodes, chance):
+    node_count = 7  # of which a round waits for 6
+    sets = {**ANSWERS, "aggregation.k_threshold": "0.85", "aggregation.late_updates": policy, "aggregation.min_updates": 2,
+            "convergence.max_rounds": rounds}
+    with Run("storm", node_count, sets) as run:
+        storm(run, rounds, coordinators, nodes, node_count, chance)
+        assert run.wait(300) == 0, run.tail()
+        check_whole(run, rounds, 2)
+        run.check_accounting()
+        check_counts(run)
+        stale = check_models(run, 0.9 if policy == "momentum" else 0.0)
+        lines = run.metrics()
+        assert sum(line["accepted_late"] for line in lines) == stale
+        if policy == "next_round":
+            assert stale > 0, "no late update was counted"
+        if policy == "momentum":
+            assert sum(line["stand_ins"] for line in lines) > 0, "nobody was late"
+
+
+def plan(chance):
+    """(name, function, arguments) of every case."""
+    cases = []
+
+    def equal(policy, learner, rounds, coordinators, nodes, step=None):
+        at = f"_dying_at_{step.split(':')[0]}" if step else ""
+        cases.append((f"kills_under_{policy}_with_{learner}{at}_change_no_model", kills_change_no_model,
+                      (policy, learner, rounds, coordinators, nodes, chance, step)))
+
+    def account(policy, rounds, coordinators, nodes):
+        cases.append((f"kills_under_{policy}_lose_no_update", kills_lose_no_update, (policy, rounds, coordinators, nodes, chance)))
+
+    if not SOAK:
+        equal("momentum", "adam_cosine", 24, 2, 2)
+        equal("next_round", "momentum_step", 12, 0, 0, "durable_file.before_rename:7")
+        equal("next_round", "drawn", 24, 2, 0)
+        account("next_round", 24, 1, 2)
+        return cases
+    for policy in POLICIES:
+        equal(policy, "sgd", 220, 50, 50)
+        account(policy, 220, 50, 50)
+        equal(policy, "drawn", 120, 50, 0)
+        for step in STEPS:
+            equal(policy, "adam_cosine", 60, 0, 0, step)
+    for learner in ("adam_cosine", "momentum_step"):
+        for policy in ("next_round", "momentum"):
+            equal(policy, learner, 120, 25, 25)
+    return cases
+
+
+def main():
+    chance = random.Random(SEED)
+    tap = Tap()
+    print(f"# FEDRA_TEST_SEED={SEED}; again: FEDRA_TEST_SEED={SEED} FEDRA_BINARY={os.environ.get('FEDRA_BINARY', 'build/fedra')} "
+          f"python3 tests/e2e/kill_storm_test.py {'soak' if SOAK else ''}")
+    write_samples()
+    for name, function, arguments in plan(chance):
+        begun = time.monotonic()
+        tap.case(name, function, *arguments)
+        print(f"# {time.monotonic() - begun:.0f} s")
+    print("# " + " ".join(f"{name}={value}" for name, value in totals.items()))
+    tap.finish()
+
+
+main()
