@@ -16,6 +16,7 @@
 #include "cli/members_command.h"
 #include "cli/node_command.h"
 #include "cli/status_command.h"
+#include "cli/trainer_command.h"
 #include "cli/up_command.h"
 
 #include <stdlib.h>
@@ -30,6 +31,7 @@ static const struct command commands[] = {
     {"pause", "let a running job rest after its round", pause_command, nullptr},
     {"resume", "let a paused job go on", resume_command, nullptr},
     {"cancel", "end a running job for good", cancel_command, nullptr},
+    {"trainer", "try out a trainer of your own", trainer_command, &trainer_actions},
     {"aggregate", "combine update files into one", aggregate_command, nullptr},
     {"central", "train the job's model in one place, to compare with", central_command, nullptr},
     {"ca", "run the local certificate authority", ca_command, &ca_actions},

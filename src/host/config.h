@@ -30,7 +30,12 @@ enum {
     CONFIG_LIST_MAX = 8,
 };
 
-enum config_model_kind : uint32_t { CONFIG_MODEL_SOFTMAX, CONFIG_MODEL_MLP, CONFIG_MODEL_FLAT };
+enum config_model_kind : uint32_t {
+    CONFIG_MODEL_SOFTMAX,
+    CONFIG_MODEL_MLP,
+    CONFIG_MODEL_FLAT,
+    CONFIG_MODEL_FILE,
+};
 enum config_data_format : uint32_t {
     CONFIG_DATA_NONE,
     CONFIG_DATA_IDX,
@@ -54,7 +59,11 @@ enum config_partition : uint32_t {
     CONFIG_PARTITION_DIRICHLET,
     CONFIG_PARTITION_SHARDS,
 };
-enum config_trainer : uint32_t { CONFIG_TRAINER_BUILTIN, CONFIG_TRAINER_FIXED };
+enum config_trainer : uint32_t {
+    CONFIG_TRAINER_BUILTIN,
+    CONFIG_TRAINER_FIXED,
+    CONFIG_TRAINER_COMMAND,
+};
 enum config_late_updates : uint32_t {
     CONFIG_LATE_DISCARD,
     CONFIG_LATE_NEXT_ROUND,
@@ -96,6 +105,7 @@ struct config {
     } log;
     struct {
         enum config_model_kind kind;
+        char path[CONFIG_PATH_MAX];
         uint64_t inputs;
         struct config_list hidden;
         uint64_t classes;
@@ -124,6 +134,14 @@ struct config {
         double weight_decay;
         double proximal_mu;
         double fixed_wait_s;
+        char command[CONFIG_PATH_MAX];
+        double start_timeout_s;
+        double task_timeout_s;
+        double heartbeat_s;
+        double cancel_grace_s;
+        uint64_t memory_max_bytes;
+        uint64_t cpus_max;
+        uint64_t nice;
     } train;
     struct {
         double k_threshold;

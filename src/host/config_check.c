@@ -71,6 +71,12 @@ static const char *file_of(const struct config *config)
     config_mistake((report), file_of(config), (config)->origin[config_path_find(path)], (path),    \
                    __VA_ARGS__)
 
+/* Whether only who trains the model knows what it computes. */
+static bool has_own_meaning(const struct config *config)
+{
+    return config->model.kind == CONFIG_MODEL_FLAT || config->model.kind == CONFIG_MODEL_FILE;
+}
+
 static void check_model(const struct config *config, struct config_report *report)
 {
     const bool mlp = config->model.kind == CONFIG_MODEL_MLP;
@@ -79,8 +85,27 @@ static void check_model(const struct config *config, struct config_report *repor
     if (mlp && config->model.hidden.count == 0)
         MISTAKE(config, report, "model.hidden",
                 "is empty, an mlp wants at least one width, as [128]");
-    if (config->model.kind == CONFIG_MODEL_FLAT && config->train.trainer != CONFIG_TRAINER_FIXED)
-        MISTAKE(config, report, "train.trainer", "cannot train model.kind flat, fixed is wanted");
+    const bool file = config->model.kind == CONFIG_MODEL_FILE;
+    if (file && !config->model.path[0])
+        MISTAKE(config, report, "model.path",
+                "is empty, the file of the initial model is wanted for model.kind file");
+    if (!file && config->model.path[0])
+        MISTAKE(config, report, "model.path", "is only for model.kind file, \"\" is wanted");
+    if (has_own_meaning(config) && config->train.trainer == CONFIG_TRAINER_BUILTIN)
+        MISTAKE(config, report, "train.trainer",
+                "builtin cannot train model.kind %s, command or fixed is wanted",
+                file ? "file" : "flat");
+}
+
+static void check_trainer(const struct config *config, struct config_report *report)
+{
+    const bool command = config->train.trainer == CONFIG_TRAINER_COMMAND;
+    if (command && !config->train.command[0])
+        MISTAKE(config, report, "train.command",
+                "is empty, the program is wanted for train.trainer command");
+    if (!command && config->train.command[0])
+        MISTAKE(config, report, "train.command",
+                "is only for train.trainer command, \"\" is wanted");
 }
 
 static void check_data_files(const struct config *config, struct config_report *report)
@@ -120,9 +145,14 @@ static void check_data(const struct config *config, struct config_report *report
         MISTAKE(config, report, "validation.source",
                 "%s has no samples to use, data.format idx, csv or safetensors is wanted with it",
                 source);
-    if (config->model.kind == CONFIG_MODEL_FLAT && central)
+    const char *const kind = config->model.kind == CONFIG_MODEL_FILE ? "file" : "flat";
+    if (has_own_meaning(config) && central)
         MISTAKE(config, report, "validation.source",
-                "%s cannot measure model.kind flat, none is wanted", source);
+                "%s cannot measure model.kind %s, %s is wanted", source, kind,
+                config->train.trainer == CONFIG_TRAINER_COMMAND ? "nodes or none" : "none");
+    if (has_own_meaning(config) && config->data.evaluate_test_at_end)
+        MISTAKE(config, report, "data.evaluate_test_at_end",
+                "cannot measure model.kind %s, false is wanted", kind);
 }
 
 static void check_selection(const struct config *config, struct config_report *report)
@@ -170,6 +200,7 @@ enum status config_check(const struct config *config, uint64_t nodes, struct con
 {
     const uint32_t before = report->count;
     check_model(config, report);
+    check_trainer(config, report);
     check_data(config, report);
     check_selection(config, report);
     check_counts(config, nodes, report);

@@ -52,12 +52,12 @@
 
 static const char *const log_levels[] = {"error", "warn", "info", "debug", nullptr};
 static const char *const log_formats[] = {"text", "json", nullptr};
-static const char *const model_kinds[] = {"softmax", "mlp", "flat", nullptr};
+static const char *const model_kinds[] = {"softmax", "mlp", "flat", "file", nullptr};
 static const char *const data_formats[] = {"none", "idx", "csv", "safetensors", nullptr};
 static const char *const csv_headers[] = {"auto", "yes", "no", nullptr};
 static const char *const csv_separators[] = {"comma", "semicolon", "tab", "pipe", "space", nullptr};
 static const char *const partitions[] = {"iid", "dirichlet", "shards", nullptr};
-static const char *const trainers[] = {"builtin", "fixed", nullptr};
+static const char *const trainers[] = {"builtin", "fixed", "command", nullptr};
 static const char *const late_updates[] = {"discard", "next_round", "momentum", nullptr};
 static const char *const rules[] = {"mean", nullptr};
 static const char *const optimisers[] = {"sgd", "momentum", "adam", "yogi", "adagrad", nullptr};
@@ -109,7 +109,11 @@ const struct config_key config_keys[] = {
     TEXT(log, file, "", PATH, "file that is appended to; empty is standard error"),
 
     ENUM(model, kind, "softmax", model_kinds,
-         "softmax regression, multi-layer perceptron, or a flat vector without a meaning (tests)"),
+         "softmax regression, multi-layer perceptron, a flat vector without a meaning (tests), or "
+         "the tensors of model.path, for train.trainer command"),
+    TEXT(model, path, "", PATH,
+         "safetensors file of the initial model for kind file, all its tensors F32; the same "
+         "tensors for coordinator and nodes"),
     U64(model, inputs, "0", 0, 1048576, "inputs of a sample; 0 takes them from the data"),
     LIST(model, hidden, "[]", 1, 65536, "widths of the hidden layers of an mlp, first to last"),
     U64(model, classes, "10", 2, 65536, "classes that are told apart"),
@@ -141,7 +145,8 @@ const struct config_key config_keys[] = {
          "whether the final model is measured on the test samples, which nothing else looks at"),
 
     ENUM(train, trainer, "builtin", trainers,
-         "what a node learns with: built-in SGD, or a fixed answer (tests)"),
+         "what a node learns with: built-in SGD, a fixed answer (tests), or the program of "
+         "train.command (docs/trainer.md)"),
     U64(train, local_epochs, "1", 1, 1000, "passes over the node's samples a round"),
     U64(train, batch_size, "32", 1, 1000000, "samples a step"),
     F64_OVER(train, learning_rate, "0.1", 0, 1000, "step size of local training"),
@@ -151,6 +156,21 @@ const struct config_key config_keys[] = {
         "pull towards the round's starting model (FedProx); 0 is none"),
     F64(train, fixed_wait_s, "0", 0, 3600,
         "seconds that the trainer fixed waits before it answers"),
+    TEXT(train, command, "", COMMAND,
+         "the program of train.trainer command, run by /bin/sh -c in the folder in which the node "
+         "was started"),
+    F64(train, start_timeout_s, "120", 0.1, 86400, "seconds the program has to be ready"),
+    F64(train, task_timeout_s, "3600", 0, 604800,
+        "seconds the program has for one task; 0 is no limit"),
+    F64(train, heartbeat_s, "60", 0.1, 86400,
+        "seconds of silence in a task after which a program that sends heartbeats has hung"),
+    F64(train, cancel_grace_s, "10", 0, 86400,
+        "seconds the program has to stop a task that is not wanted any more; then it is ended and "
+        "started again"),
+    U64(train, memory_max_bytes, "0", 0, UINT64_MAX,
+        "bytes of data each process of the program may have (RLIMIT_DATA); 0 is no limit"),
+    U64(train, cpus_max, "0", 0, 1024, "processors the program may run on; 0 is all"),
+    U64(train, nice, "0", 0, 19, "how much the program gives way to others on its machine"),
 
     F64_OVER(aggregation, k_threshold, "0.85", 0, 1,
              "share of the selected nodes whose updates close a round"),

@@ -29,6 +29,7 @@ enum config_type {
 /* What a text may be; each is checked and has its words in config_value.c. */
 enum config_text_kind {
     CONFIG_TEXT_PATH,
+    CONFIG_TEXT_COMMAND, /* for /bin/sh */
     CONFIG_TEXT_NAME,    /* [a-z0-9-] */
     CONFIG_TEXT_DOMAIN,  /* [a-z0-9.-] */
     CONFIG_TEXT_LISTEN,  /* host:port, port 0 allowed */

@@ -15,6 +15,7 @@ enum { SHOWN_MAX = 64 }; /* of a value quoted in a message */
 
 static const char *const text_wanted[] = {
     [CONFIG_TEXT_PATH] = "a path of at most 1023 bytes",
+    [CONFIG_TEXT_COMMAND] = "a command for /bin/sh of at most 1023 bytes",
     [CONFIG_TEXT_NAME] = "a name of 1 to 63 of a-z, 0-9 and -",
     [CONFIG_TEXT_DOMAIN] = "a name of 1 to 255 of a-z, 0-9, . and -",
     [CONFIG_TEXT_LISTEN] = "host:port with a port from 0 to 65535",
@@ -195,6 +196,7 @@ static bool has_form(const struct config_key *key, const char *text, size_t size
 {
     switch (key->text_kind) {
     case CONFIG_TEXT_PATH:
+    case CONFIG_TEXT_COMMAND:
     case CONFIG_TEXT_COLUMN:
         return true;
     case CONFIG_TEXT_NAME:

@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "host/coordinator_host.h"
 #include "host/job_data.h"
+#include "host/job_model.h"
 #include "host/trace_log.h"
 #include "kern/kern.h"
 #include "mesh/mesh_direct.h"
@@ -343,9 +344,7 @@ static enum status open_identity(struct coordinator_host *host, struct error *er
 static enum status open_work(struct coordinator_host *host, struct error *err)
 {
     const struct config *const config = host->config;
-    enum status status = job_model_spec(config, &host->spec, err);
-    if (status == STATUS_OK)
-        status = model_spec_layout(&host->spec, &host->layout, err);
+    enum status status = job_model(config, &host->spec, &host->layout, err);
     if (status == STATUS_OK)
         status = job_load_validation(config, &host->validation, err);
     if (status == STATUS_OK)

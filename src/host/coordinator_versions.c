@@ -9,6 +9,7 @@
 
 #include "base/check.h"
 #include "host/coordinator_commit.h"
+#include "host/job_model.h"
 
 #include <openssl/rand.h>
 #include <stdlib.h>
@@ -71,9 +72,12 @@ static void run_create(struct job *job)
     work->event.status = model_file_create(host->layout, &work->file);
     if (work->event.status != STATUS_OK)
         return;
-    model_spec_initial(&host->spec, host->config->job.seed, model_file_parameters(work->file));
-    work->event.status = model_file_seal(work->file, host->layout);
-    versions_describe(work->file, 0, &work->event.version);
+    work->event.status = job_model_initial(host->config, &host->spec, host->layout,
+                                           model_file_parameters(work->file), &work->error);
+    if (work->event.status == STATUS_OK)
+        work->event.status = model_file_seal(work->file, host->layout);
+    if (work->event.status == STATUS_OK)
+        versions_describe(work->file, 0, &work->event.version);
 }
 
 static void run_close(struct job *job)

@@ -3,6 +3,7 @@
  */
 #include "host/job_data.h"
 
+#include "host/job_model.h"
 #include "train/dataset_csv.h"
 #include "train/dataset_safetensors.h"
 #include "train/partition.h"
@@ -66,6 +67,12 @@ enum status job_model_spec(const struct config *config, struct model_spec *ret_s
     for (uint32_t i = 0; i < spec.hidden_count; i++)
         spec.hidden[i] = config->model.hidden.items[i];
     enum status status = STATUS_OK;
+    if (config->model.kind == CONFIG_MODEL_FILE) {
+        struct layout *layout = nullptr;
+        status = job_file_layout(config, &layout, err);
+        spec.parameters = layout != nullptr ? (uint32_t)layout->parameter_count : 0;
+        layout_destroy(layout);
+    }
     if (spec.inputs == 0 && spec.kind != MODEL_FLAT)
         status = data_inputs(config, &spec.inputs, err);
     if (status != STATUS_OK)
@@ -203,22 +210,30 @@ enum status job_deal_out(const struct config *config, uint32_t **ret_owner, uint
     return STATUS_OK;
 }
 
+/* The samples of one owner, at least one: u32[*ret_count], the caller frees it. */
+static enum status owner_indices(const struct config *config, uint32_t owner_wanted,
+                                 uint32_t **ret_indices, uint32_t *ret_count, struct error *err)
+{
+    uint32_t *owner = nullptr;
+    uint32_t samples = 0;
+    enum status status = job_deal_out(config, &owner, &samples, err);
+    if (status == STATUS_OK)
+        status = partition_indices(owner, samples, owner_wanted, ret_indices, ret_count);
+    free(owner);
+    if (status == STATUS_OK && *ret_count == 0)
+        status = error_set(err, STATUS_INVAL, "no samples are left for this process");
+    return status;
+}
+
 static enum status load_owner(const struct config *config, uint32_t owner_wanted,
                               struct dataset *ret_data, struct error *err)
 {
-    uint32_t *owner = nullptr;
     uint32_t *indices = nullptr;
-    uint32_t samples = 0;
     uint32_t count = 0;
-    enum status status = job_deal_out(config, &owner, &samples, err);
-    if (status == STATUS_OK)
-        status = partition_indices(owner, samples, owner_wanted, &indices, &count);
-    if (status == STATUS_OK && count == 0)
-        status = error_set(err, STATUS_INVAL, "no samples are left for this process");
+    enum status status = owner_indices(config, owner_wanted, &indices, &count, err);
     if (status == STATUS_OK)
         status = load_samples(config, false, indices, count, ret_data, err);
     free(indices);
-    free(owner);
     return status;
 }
 
@@ -226,6 +241,16 @@ enum status job_load_training(const struct config *config, const uint32_t *indic
                               struct dataset *ret_data, struct error *err)
 {
     return load_samples(config, false, indices, count, ret_data, err);
+}
+
+enum status job_part_indices(const struct config *config, uint32_t **ret_indices,
+                             uint32_t *ret_count, struct error *err)
+{
+    *ret_indices = nullptr;
+    *ret_count = 0;
+    if (config->data.format == CONFIG_DATA_NONE)
+        return STATUS_OK;
+    return owner_indices(config, (uint32_t)config->data.part, ret_indices, ret_count, err);
 }
 
 enum status job_check_data(const struct config *config, struct error *err)

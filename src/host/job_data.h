@@ -9,8 +9,9 @@
 #include "train/model_spec.h"
 
 /*
- * The model's shape. inputs 0 in the configuration is the data's: 784 for idx, else the file's at
- * data.path, which is looked at. INVAL with the key that is wrong, and what reading gives.
+ * The model's shape; a model from a file is a flat one here (job_model.h). inputs 0 in the
+ * configuration is the data's: 784 for idx, else the file's at data.path, which is looked at. INVAL
+ * with the key that is wrong, and what reading gives.
  */
 [[nodiscard]] enum status job_model_spec(const struct config *config, struct model_spec *ret_spec,
                                          struct error *err);
@@ -20,6 +21,13 @@ struct job_part {
     struct dataset data;    /* it trains on these */
     struct dataset holdout; /* it measures received models on these */
 };
+
+/*
+ * The ascending indices of this node's samples among those of the training data: u32[*ret_count],
+ * the caller frees it. Null and 0 where data.format is none.
+ */
+[[nodiscard]] enum status job_part_indices(const struct config *config, uint32_t **ret_indices,
+                                           uint32_t *ret_count, struct error *err);
 
 /*
  * Loads the samples of this node (data.part), and takes those it measures received models on out of

@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "host/job_pool.h"
+#include "host/job_trainer.h"
 #include "host/node_host_internal.h"
 #include "kern/kern.h"
 
@@ -95,7 +96,7 @@ static void start_nodes(struct node_group *group, const struct config *configs)
     /* Where that fails each node tries by itself, and says why not. */
     bool trains = false;
     for (uint32_t i = 0; i < group->count; i++)
-        trains = trains || configs[i].train.trainer != CONFIG_TRAINER_FIXED;
+        trains = trains || job_trainer_wants_data(&configs[i]);
     if (trains && group->count > 1)
         (void)!job_load_parts(configs, group->count, group->parts, nullptr);
     group->running = group->count;

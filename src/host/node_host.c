@@ -51,8 +51,8 @@ void node_host_leave(struct node_host *host)
     if (host->leaving)
         return;
     host->leaving = true;
-    if (host->training_id != 0)
-        node_work_cancel_training(host, host->training_id);
+    if (host->trainer != nullptr)
+        node_work_cancel_training(host, UINT64_MAX);
     if (host->leaf != nullptr)
         leaf_close(host->leaf, on_leaf_closed);
     else

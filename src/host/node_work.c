@@ -8,6 +8,8 @@
 
 #include "base/check.h"
 #include "host/job_data.h"
+#include "host/job_model.h"
+#include "host/job_trainer.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -268,27 +270,35 @@ enum status node_work_kept(struct node_host *host, struct kept_update *ret_kept,
     return STATUS_OK;
 }
 
+static void on_trainer_note(void *context, enum trainer_note kind, struct slice text)
+{
+    struct node_host *const host = context;
+    switch (kind) {
+    case TRAINER_NOTE_READY:
+        log_event(host->log, LOG_INFO, "trainer.ready", LOG_SLICE("name", text));
+        break;
+    case TRAINER_NOTE_SAID:
+        log_event(host->log, LOG_INFO, "trainer.said", LOG_SLICE("text", text));
+        break;
+    case TRAINER_NOTE_TROUBLE:
+        log_event(host->log, LOG_WARN, "trainer.trouble", LOG_SLICE("text", text));
+        break;
+    }
+}
+
 static enum status open_trainer(struct node_host *host, struct error *err)
 {
-    const struct config *const config = host->config;
-    const struct job_part *const part = host->part;
-    const struct trainer_options options = {
-        .spec = host->spec,
-        .data = part->data.samples > 0 ? &part->data : nullptr,
-        .holdout = part->holdout.samples > 0 ? &part->holdout : nullptr,
-        .sgd = {.local_epochs = (uint32_t)config->train.local_epochs,
-                .batch_size = (uint32_t)config->train.batch_size,
-                .learning_rate = (float)config->train.learning_rate,
-                .momentum = (float)config->train.momentum,
-                .weight_decay = (float)config->train.weight_decay,
-                .proximal_mu = (float)config->train.proximal_mu},
-        .node = trainer_node_key(config->node.name),
-        .fixed_samples = 1,
-        .fixed_wait_ms = (uint64_t)(config->train.fixed_wait_s * 1000),
-    };
-    host->trainer_ops =
-        config->train.trainer == CONFIG_TRAINER_FIXED ? &trainer_fixed : &trainer_builtin;
-    return host->trainer_ops->open(&options, &host->trainer, err);
+    char folder[CONFIG_PATH_MAX + 16];
+    snprintf(folder, sizeof(folder), "%s/trainer", host->config->node.state);
+    const struct job_trainer job = {.config = host->config,
+                                    .spec = &host->spec,
+                                    .layout = host->layout,
+                                    .data = &host->part->data,
+                                    .holdout = &host->part->holdout,
+                                    .folder = folder,
+                                    .note = on_trainer_note,
+                                    .note_context = host};
+    return job_trainer_open(&job, &host->trainer_ops, &host->trainer, err);
 }
 
 enum status node_work_open(struct node_host *host, struct error *err)
@@ -296,21 +306,18 @@ enum status node_work_open(struct node_host *host, struct error *err)
     const struct config *const config = host->config;
     const struct node_group *const group = host->group;
     host->trainers = group->trainers;
-    if ((config->faults.slow.share > 0 || config->train.fixed_wait_s > 0) && group->count > 1) {
+    const bool waits = config->faults.slow.share > 0 || config->train.fixed_wait_s > 0 ||
+                       config->train.trainer == CONFIG_TRAINER_COMMAND;
+    if (waits && group->count > 1) {
         const enum status status = worker_create(&host->group->loop, 1, &host->own_trainer);
         if (status != STATUS_OK)
             return status;
         host->trainers = host->own_trainer;
     }
     host->disk = group->disks[(host - group->nodes) % group->disk_count];
-    enum status status = job_model_spec(config, &host->spec, err);
-    if (status == STATUS_OK)
-        status = model_spec_layout(&host->spec, &host->layout, err);
-    if (status == STATUS_OK && config->train.trainer != CONFIG_TRAINER_FIXED &&
-        host->part->data.samples == 0)
+    enum status status = job_model(config, &host->spec, &host->layout, err);
+    if (status == STATUS_OK && job_trainer_wants_data(config) && host->part->data.samples == 0)
         status = job_load_part(config, host->part, err);
-    if (status == STATUS_OK)
-        status = open_trainer(host, err);
     if (status == STATUS_OK) {
         host->delta = malloc(host->layout->bytes);
         status = host->delta != nullptr ? STATUS_OK
@@ -318,6 +325,8 @@ enum status node_work_open(struct node_host *host, struct error *err)
     }
     if (status == STATUS_OK)
         status = outbox_file_open(config->node.state, &host->outbox, err);
+    if (status == STATUS_OK) /* in the folder that the outbox has locked */
+        status = open_trainer(host, err);
     return status;
 }
 

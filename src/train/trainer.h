@@ -1,5 +1,6 @@
 /*
- * trainer.h - what a node learns with, behind one table: built-in SGD, or a fixed answer.
+ * trainer.h - what a node learns with, behind one table: built-in SGD, a program of the user's, or
+ * a fixed answer.
  *
  * The table is fit for a trainer that runs long or outside the process: calls block, and cancel may
  * come from another thread. Not here: which thread calls (host/), what becomes of a delta
@@ -7,13 +8,53 @@
  */
 #pragma once
 
+#include "base/bytes.h"
 #include "base/status.h"
+#include "tensor/layout.h"
 #include "train/dataset.h"
 #include "train/evaluate.h"
 #include "train/model_spec.h"
 #include "train/sgd.h"
+#include "train/trainer_keeper.h"
 
 #include <stdint.h>
+
+enum trainer_note {
+    TRAINER_NOTE_READY,   /* its process is ready; the text is its name, and more */
+    TRAINER_NOTE_SAID,    /* a line of its standard error, as it came: escape it */
+    TRAINER_NOTE_TROUBLE, /* something was wrong that made no task fail */
+};
+
+/* Told by a trainer, on the thread that trains or closes. text is valid for the call. */
+typedef void trainer_on_note(void *context, enum trainer_note kind, struct slice text);
+
+/*
+ * What trainer_external is opened with. Texts are UTF-8; "" is: none. folder and indices are used
+ * by open only. docs/trainer.md says what the program sees of it.
+ */
+struct trainer_external_options {
+    const char *command; /* for /bin/sh -c, in the process's working directory */
+    /* What runs trainer_keeper_main: a program's path and its first arguments, then null. */
+    const char *const *keeper;
+    const char *folder; /* its own: made where it is missing, emptied; the parent must exist */
+    const struct layout *layout; /* of the model, all F32 */
+    const char *job;
+    const char *node;
+    uint64_t part;
+    uint64_t parts;
+    uint64_t seed;           /* of the job */
+    const char *data;        /* where the samples are; may be "" */
+    const uint32_t *indices; /* u32[index_count], ascending: the node's samples; null: not known */
+    uint32_t index_count;
+    double holdout;         /* share of them on which the models received are to be measured */
+    double start_timeout_s; /* until it is ready */
+    double task_timeout_s;  /* of one task; 0 none */
+    double heartbeat_s;     /* silence in a task, of one that sends heartbeats */
+    double cancel_grace_s;  /* from a cancel to SIGTERM */
+    struct trainer_limits limits;
+    trainer_on_note *note; /* may be null */
+    void *note_context;
+};
 
 /* What a trainer is opened with. All pointers are borrowed until close. */
 struct trainer_options {
@@ -27,6 +68,7 @@ struct trainer_options {
                                  vector made from node: elements in [-1, 1) / sqrt(parameters) */
     uint64_t fixed_samples;   /* trainer_fixed: the number of samples it claims; at least 1 */
     uint64_t fixed_wait_ms;   /* trainer_fixed: how long it waits before it answers */
+    struct trainer_external_options external; /* trainer_external */
 };
 
 /* One round's work. */
@@ -44,13 +86,16 @@ struct trainer_task {
 struct trainer_result {
     uint64_t samples;
     uint64_t steps;
-    double loss;             /* mean local loss; 0 from trainer_fixed */
-    bool received_evaluated; /* whether received is filled: the model received, over holdout */
+    double loss; /* mean local loss; 0 from trainer_fixed */
+    /* Whether received is filled: the model received, over samples that are not trained on. */
+    bool received_evaluated;
     struct evaluation received;
+    bool has_accuracy; /* whether accuracy is filled: that of the local training, in [0, 1] */
+    double accuracy;
 };
 
 struct trainer_ops {
-    /* For configuration, logs and metrics: "builtin", "fixed". */
+    /* For configuration, logs and metrics: "builtin", "fixed", "command". */
     const char *name;
 
     /*
@@ -68,6 +113,8 @@ struct trainer_ops {
      *            error. Must not overlap base.
      *
      * INVAL where the task does not fit the model or training ran away, CANCELLED, NO_MEMORY.
+     * trainer_external also: PEER and TIMEOUT where its process misbehaves, IO, NO_SPACE; whatever
+     * its process does, the next call starts from a sound one.
      */
     enum status (*train)(void *trainer, const struct trainer_task *task, float *ret_delta,
                          struct trainer_result *ret_result, struct error *err);
@@ -82,11 +129,12 @@ struct trainer_ops {
     /*
      * Makes every train call whose serial is at most this one end with CANCELLED soon: the one that
      * runs, or one that has not begun. From any thread, between open and close; never blocks.
-     * A train call that has just ended is not affected, nor is a later serial.
+     * A train call that has just ended is not affected, nor is a later serial. UINT64_MAX says that
+     * nothing will be trained any more: a process outside is then not asked but ended.
      */
     void (*cancel)(void *trainer, uint64_t serial);
 
-    /* Called once, after train has returned; frees everything. */
+    /* Called once, after train has returned; frees everything. Blocks for some seconds at most. */
     void (*close)(void *trainer);
 };
 
@@ -96,6 +144,13 @@ extern const struct trainer_ops trainer_builtin;
 /* Answers, at once or after a wait, with a fixed vector of the model's size, for measuring all but
  * training. */
 extern const struct trainer_ops trainer_fixed;
+
+/*
+ * A program of the user's, in a process of its own, which gets tasks as lines and models as files.
+ * Its process is started by open, and anew by the first train after it ended or misbehaved. SIGPIPE
+ * must be ignored.
+ */
+extern const struct trainer_ops trainer_external;
 
 /* The table of that name, static; null where there is none. */
 const struct trainer_ops *trainer_find(const char *name);
