@@ -205,9 +205,9 @@ static double median(double *values, int count)
 int main(int argc, char **argv)
 {
     double values[REPEATS_MAX];
-    const int nodes = argc > 1 ? atoi(argv[1]) : 10;
+    const int nodes = argc > 1 ? (int)strtol(argv[1], nullptr, 10) : 10;
     const char *const folder = argc > 2 ? argv[2] : "build/bench-floor";
-    const int repeats = argc > 3 ? atoi(argv[3]) : REPEATS_DEFAULT;
+    const int repeats = argc > 3 ? (int)strtol(argv[3], nullptr, 10) : REPEATS_DEFAULT;
     const long cores = sysconf(_SC_NPROCESSORS_ONLN);
     if (nodes < 1 || nodes > NODES_MAX || repeats < 1 || repeats > REPEATS_MAX || cores < 1 ||
         cores > CORES_MAX) {

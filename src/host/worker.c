@@ -58,7 +58,10 @@ static void work(void *argument)
         job->run(job);
         uv_mutex_lock(&worker->mutex);
         queue_put(&worker->finished, job);
+        /* Who is woken wants the lock: told with it in hand, it would wake only to wait. */
+        uv_mutex_unlock(&worker->mutex);
         CHECK(uv_async_send(&worker->async) == 0);
+        uv_mutex_lock(&worker->mutex);
     }
     uv_mutex_unlock(&worker->mutex);
 }
@@ -108,8 +111,8 @@ void worker_submit(struct worker *worker, struct job *job)
     uv_mutex_lock(&worker->mutex);
     CHECK(!worker->closing);
     queue_put(&worker->todo, job);
-    uv_cond_signal(&worker->wake);
     uv_mutex_unlock(&worker->mutex);
+    uv_cond_signal(&worker->wake);
 }
 
 uint32_t worker_pending(const struct worker *worker)
