@@ -36,6 +36,7 @@ struct control_client {
     char text[GRPC_MESSAGE_MAX];
     struct bytes *answer;
     uint32_t messages;
+    uint32_t ticks;  /* of a watch, TICK_MS each */
     bool is_stopped; /* by the watcher, or for what came */
     enum status message_status;
     struct error message_error;
@@ -292,6 +293,14 @@ enum status control_client_ask(struct control_client *client, const char *method
 static void on_tick(uv_timer_t *timer)
 {
     struct control_client *const client = timer->data;
+    client->ticks++;
+    if (client->call != nullptr && !client->is_stopped && client->messages == 0 &&
+        client->ticks * TICK_MS >= client->options.timeout_ms) {
+        (void)error_set(&client->message_error, STATUS_TIMEOUT, "does not answer within %u s",
+                        (client->options.timeout_ms + 999) / 1000);
+        stop(client, STATUS_TIMEOUT);
+        return;
+    }
     if (client->call != nullptr && !client->is_stopped && client->watcher->on_second != nullptr &&
         !client->watcher->on_second(client->context))
         stop(client, STATUS_CANCELLED);
@@ -307,6 +316,8 @@ enum status control_client_watch(struct control_client *client,
     const enum status status = begin(client, "WatchStatus", CONTROL_JOB_ONLY, request, 0, err);
     if (status != STATUS_OK)
         return status;
+    client->ticks = 0;
+    uv_update_time(&client->loop);
     (void)uv_timer_start(&client->timer, on_tick, TICK_MS, TICK_MS);
     while (client->call != nullptr)
         (void)uv_run(&client->loop, UV_RUN_ONCE);

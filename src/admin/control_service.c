@@ -41,6 +41,7 @@ struct control_call {
     bool has_request;
     bool is_acting; /* what it asked for is begun */
     bool is_over;   /* finished; on_closed follows */
+    int64_t identity_ends_unix_s;
     char operator_id[SPIFFE_ID_MAX];
 };
 
@@ -148,6 +149,12 @@ static void answer_status(struct control_call *call, const struct control_reques
         finish(call, GRPC_STATUS_INTERNAL, status_text(status));
 }
 
+/* A connection may outlive the certificate that opened it. */
+static bool is_expired(int64_t ends_unix_s)
+{
+    return (int64_t)time(nullptr) >= ends_unix_s;
+}
+
 /* Sends a watch the newest status. Whether it has to wait: its peer has not taken the one before.
  */
 static bool tell(struct control_call *call)
@@ -155,6 +162,10 @@ static bool tell(struct control_call *call)
     struct control_service *const service = call->service;
     if (call->told == service->sequence)
         return false;
+    if (is_expired(call->identity_ends_unix_s)) {
+        finish(call, GRPC_STATUS_PERMISSION_DENIED, "the identity of this watch is expired");
+        return false;
+    }
     if (rpc_call_queued_bytes(call->call) > 0)
         return true;
     const enum status status = rpc_call_send(call->call, bytes_slice(&service->newest));
@@ -364,18 +375,17 @@ static void on_stalled(struct watched *watched)
     rpc_call_cancel(call->call, GRPC_STATUS_DEADLINE_EXCEEDED, "the request did not come");
 }
 
-/* Whether the peer of a call may make it; gives its id. */
+/* Whether the peer of a call may make it; says who it is, as far as that is known. */
 static enum status check_peer(const struct control_service *service, struct rpc_call *rpc,
-                              const struct method *method, char ret_peer[static SPIFFE_ID_MAX],
+                              const struct method *method, struct peer_identity *ret_peer,
                               struct error *err)
 {
     struct peer_identity peer;
     enum status status = identity_peer(rpc_call_ssl(rpc), &peer, err);
     if (status != STATUS_OK)
         return status;
-    memcpy(ret_peer, peer.id.text, sizeof(peer.id.text));
-    /* A connection may outlive the certificate that opened it. */
-    if ((int64_t)time(nullptr) >= peer.not_after_unix_s)
+    *ret_peer = peer;
+    if (is_expired(peer.not_after_unix_s))
         return error_set(err, STATUS_PERMISSION,
                          "the identity %s is expired; connect with a new one", peer.id.text);
     if (peer.id.role == SPIFFE_ROLE_OPERATOR &&
@@ -391,12 +401,12 @@ static void on_open(struct rpc_call *rpc, void *context)
 {
     const struct served *const served = context;
     struct control_service *const service = served->service;
-    char peer[SPIFFE_ID_MAX] = "";
+    struct peer_identity peer = {0};
     struct error err = {0};
-    const enum status status = check_peer(service, rpc, served->method, peer, &err);
+    const enum status status = check_peer(service, rpc, served->method, &peer, &err);
     if (status != STATUS_OK) {
         (void)!rpc_call_finish(rpc, GRPC_STATUS_PERMISSION_DENIED, err.text);
-        service->ops->refused(service->context, peer, err.text);
+        service->ops->refused(service->context, peer.id.text, err.text);
         return;
     }
     if (service->is_draining) {
@@ -414,7 +424,8 @@ static void on_open(struct rpc_call *rpc, void *context)
     call->service = service;
     call->call = rpc;
     call->method = served->method;
-    memcpy(call->operator_id, peer, sizeof(peer));
+    call->identity_ends_unix_s = peer.not_after_unix_s;
+    memcpy(call->operator_id, peer.id.text, sizeof(call->operator_id));
     call->next = service->calls;
     if (service->calls != nullptr)
         service->calls->previous = call;

@@ -98,6 +98,12 @@ static bool is_worth_a_retry(enum status status)
     return status == STATUS_UNREACHABLE || status == STATUS_TIMEOUT || status == STATUS_OK;
 }
 
+/* The end of the job was told; then the end of the watch may get lost with the process. */
+static bool has_ended(const struct view *view, enum status status)
+{
+    return view->status.phase == CONTROL_PHASE_ENDED && is_worth_a_retry(status);
+}
+
 static int watch(const struct control_target *target)
 {
     static const struct control_watcher watcher = {on_status, on_second};
@@ -119,16 +125,16 @@ static int watch(const struct control_target *target)
         status = control_client_watch(client, &request, &watcher, &view, &err);
         if (view.shown_ns != before_ns)
             heard_ns = clock_boot_ns();
-        const bool ended = status == STATUS_OK && view.status.phase == CONTROL_PHASE_ENDED;
         const bool too_long = clock_boot_ns() - heard_ns > target->timeout_s * 1000000000;
-        if (ended || view.is_broken || view.shown_ns == 0 || too_long || !is_worth_a_retry(status))
+        if (has_ended(&view, status) || view.is_broken || view.shown_ns == 0 || too_long ||
+            !is_worth_a_retry(status))
             break;
         control_client_rest(client, RETRY_MS);
     }
     control_client_destroy(client);
     if (view.is_broken)
         return EXIT_FAILURE;
-    if (status == STATUS_OK && view.status.phase == CONTROL_PHASE_ENDED)
+    if (has_ended(&view, status))
         return watch_end(&view);
     if (status == STATUS_OK)
         status = error_set(&err, STATUS_UNREACHABLE, "the coordinator ended before its job did");

@@ -7,6 +7,7 @@ import json
 import os
 import pty
 import re
+import socket
 import subprocess
 import time
 
@@ -160,6 +161,20 @@ def a_job_is_cancelled_while_it_is_paused():
         assert gone.returncode == UNREACHABLE and "summary.json says how" in gone.stderr, gone
 
 
+def a_job_is_cancelled_as_soon_as_it_can_be_asked():
+    """Also while its first model, 40 MB, is still being made: what an operator wants is not lost."""
+    with Run("early-cancel", 1, {**SMALL, "model.parameters": 10000000, "limits.update_bytes_max": 100000000}) as run:
+        end = time.monotonic() + 30
+        while (done := fedra("cancel", "--run-dir", run.folder, "--json")).returncode != 0:
+            assert done.returncode in (2, UNREACHABLE), done  # its folder, or its port, is not there yet
+            assert time.monotonic() < end, done
+        status = json.loads(done.stdout)
+        assert status["outcome"] == "cancelled", status
+        print(f"# cancelled at round {status['round']}, version {status['version_number']}")
+        assert run.wait(20) == 1 and run.summary()["outcome"] == "cancelled", run.tail()
+        assert len(re.findall("coordinator.listening", run.log())) == 1, "it was started again"
+
+
 def a_watch_tells_each_round_and_ends_with_the_job():
     with Run("watched", NODES, {**SMALL, "convergence.max_rounds": 1000000}) as run:
         run.wait_for_rounds(2, 30)
@@ -219,6 +234,17 @@ def mistakes_are_answered_with_a_code_and_a_reason():
             assert fedra("ca", "issue", "--dir", folder, "--role", "operator", "--name", "eve", "--out",
                          f"{stranger}-{domain}").returncode == 0
         node = run.folder / "config" / "node-001.yaml"
+        authority = re.findall(r"listens on (\S+)", run.log("authority"))[-1]
+        silent = socket.socket()
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        for options in ((), ("--watch",)):
+            begun = time.monotonic()
+            done = fedra("status", "--connect", f"127.0.0.1:{silent.getsockname()[1]}", "--identity", operator,
+                         "--timeout", 1, *options)
+            assert done.returncode == UNREACHABLE and "does not answer within 1 s" in done.stderr, done
+            assert time.monotonic() - begun < 3, "it took longer than it may"
+        silent.close()
         for command in ("status", "members", "pause", "resume", "cancel"):
             for arguments, code, text in (
                     ((), 2, "which coordinator?"),
@@ -236,6 +262,7 @@ def mistakes_are_answered_with_a_code_and_a_reason():
                     (("-c", node), DENIED, "a node; right is an operator's"),
                     (("--connect", at, "--identity", f"{stranger}-other.test"), DENIED, "fedra.local"),
                     (("--connect", at, "--identity", f"{stranger}-fedra.local"), DENIED, "do not trust each other"),
+                    (("--connect", authority, "--identity", operator), DENIED, "spiffe://fedra.local/fedra/authority"),
                     (("--connect", at, "--identity", operator, "--job", "mnist"), NOT_POSSIBLE,
                      "this coordinator runs the job fashion-mnist, not mnist"),
             ):
@@ -261,6 +288,7 @@ def main():
     tap.case("members_are_listed_and_found", members_are_listed_and_found)
     tap.case("a_paused_job_stays_paused_over_a_kill", a_paused_job_stays_paused_over_a_kill)
     tap.case("a_job_is_cancelled_while_it_is_paused", a_job_is_cancelled_while_it_is_paused)
+    tap.case("a_job_is_cancelled_as_soon_as_it_can_be_asked", a_job_is_cancelled_as_soon_as_it_can_be_asked)
     tap.case("a_watch_tells_each_round_and_ends_with_the_job", a_watch_tells_each_round_and_ends_with_the_job)
     tap.case("a_watch_on_a_terminal_redraws", a_watch_on_a_terminal_redraws)
     tap.case("mistakes_are_answered_with_a_code_and_a_reason", mistakes_are_answered_with_a_code_and_a_reason)

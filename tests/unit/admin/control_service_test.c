@@ -70,6 +70,30 @@ static void nobody_else_may_call_any_method(void **state)
     assert_int_equal(w->statuses_asked, 0);
 }
 
+/* A connection that was opened in time lasts longer than the identity; its calls do not. */
+static void an_identity_that_expires_ends_what_it_may_do(void **state)
+{
+    struct world *const w = *state;
+    struct world_call watch;
+    struct world_call call;
+    world_begin(w, WHO_BRIEF, "WatchStatus", CONTROL_JOB_ONLY, &any, &watch);
+    world_wait_for(w, &watch, 1);
+    world_run_for(w, (BRIEF_S + 1) * 1000);
+    assert_false(watch.is_closed);
+    w->status.accepted++;
+    control_service_changed(w->service);
+    world_finish(w, &watch);
+    assert_int_equal(watch.code, GRPC_STATUS_PERMISSION_DENIED);
+    assert_int_equal(watch.messages, 1);
+    world_ask(w, WHO_BRIEF, "Cancel", CONTROL_JOB_ONLY, &any, &call);
+    assert_int_equal(call.code, GRPC_STATUS_PERMISSION_DENIED);
+    assert_string_equal(call.text, "the identity spiffe://one.test/fedra/operator/bob is expired; "
+                                   "connect with a new one");
+    assert_int_equal(w->acts, 0);
+    world_forget(w, &watch);
+    world_forget(w, &call);
+}
+
 static void another_job_is_not_this_one(void **state)
 {
     struct world *const w = *state;
@@ -402,6 +426,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(an_operator_gets_the_status),
         CASE(nobody_else_may_call_any_method),
+        CASE(an_identity_that_expires_ends_what_it_may_do),
         CASE(another_job_is_not_this_one),
         CASE(bad_requests_are_answered_with_what_was_wrong),
         CASE(pages_hold_every_member_once_and_in_order),

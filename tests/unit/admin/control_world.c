@@ -218,7 +218,7 @@ void world_ask(struct world *w, enum world_who who, const char *method,
 static void make_identities(struct world *w)
 {
     static const char *const paths[WHO_COUNT] = {"operator/ann", "node/a", "coordinator",
-                                                 "operator/eve"};
+                                                 "operator/bob", "operator/eve"};
     struct error err = {};
     const int64_t now = (int64_t)time(nullptr);
     struct authority *const own = fixture_authority(fixture_path(w->folder, "own"), now);
@@ -233,8 +233,8 @@ static void make_identities(struct world *w)
                  is_stranger ? "other.test" : FIXTURE_DOMAIN, paths[i]);
         char dir[128];
         snprintf(dir, sizeof(dir), "%s/%d", w->folder, i);
-        w->identities[i] =
-            fixture_identity(is_stranger ? other : own, dir, IDENTITY_KEY_P256, id, 3600, now);
+        w->identities[i] = fixture_identity(is_stranger ? other : own, dir, IDENTITY_KEY_P256, id,
+                                            i == WHO_BRIEF ? BRIEF_S : 3600, now);
     }
     assert_int_equal(trust_add_pem(w->identities[WHO_COORDINATOR]->trust, "other.test",
                                    authority_bundle(other), &err),

@@ -11,12 +11,13 @@
 #include "rpc/rpc_client.h"
 #include "rpc/rpc_server.h"
 
-enum { WORLD_MEMBERS_MAX = 3000, WORLD_MESSAGES_MAX = 4096 };
+enum { WORLD_MEMBERS_MAX = 3000, WORLD_MESSAGES_MAX = 4096, BRIEF_S = 4 };
 
 enum world_who {
     WHO_OPERATOR,
     WHO_NODE,
     WHO_COORDINATOR,
+    WHO_BRIEF,    /* an operator for BRIEF_S */
     WHO_STRANGER, /* an operator of another trust domain, whose roots the server knows */
     WHO_COUNT,
 };
