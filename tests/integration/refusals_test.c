@@ -490,6 +490,9 @@ static void every_false_update_is_refused_for_its_reason(void **state)
         {{.flip_header_byte = true}, REASON_SIGNATURE},
         {{.signer = &honest.signer, .keeps_signer_name = true}, REASON_IDENTITY},
         {{.signer = &absent.signer, .keeps_signer_name = true}, REASON_IDENTITY},
+        /* In the honest one's name, which nothing shows to be true: it is not the honest one's. */
+        {{.signer = &honest.signer, .flip_payload_byte = true}, REASON_DIGEST},
+        {{.signer = &honest.signer, .flip_header_byte = true}, REASON_SIGNATURE},
         {{.no_samples = true}, REASON_SAMPLES},
         {{.payload = put_nan}, REASON_NON_FINITE},
         {{.payload = put_infinity}, REASON_NON_FINITE},
@@ -618,7 +621,8 @@ static void an_operator_sees_who_was_refused_what(void **state)
     assert_int_equal(member.refused.by_reason[REASON_NORM], 1);
     assert_int_equal(member.refused.by_reason[REASON_NON_FINITE], 3);
     assert_int_equal(member.refused.by_reason[REASON_EQUIVOCATION], 2);
-    assert_int_equal(member.refused.by_reason[REASON_SIGNATURE], 1);
+    assert_int_equal(member.refused.by_reason[REASON_SIGNATURE], 2);
+    assert_int_equal(member.refused.by_reason[REASON_DIGEST], 2);
     /* Two of the round before: one is node-000's own update, sent by this node. */
     assert_int_equal(member.refused.by_reason[REASON_ROUND_CLOSED], 2);
     message.size = answer.size = 0;
@@ -657,9 +661,9 @@ static void the_figures_of_the_round_say_what_was_refused(void **state)
     assert_non_null(strstr(text, "\"round\":1,"));
     assert_non_null(strstr(text, "\"selected\":4,\"accepted\":4,"));
     /* identity: five connections, a Join, two keys. */
-    if (strstr(text, "\"refused\":{\"identity\":8,\"signature\":1,\"wrong_job\":2,"
+    if (strstr(text, "\"refused\":{\"identity\":8,\"signature\":2,\"wrong_job\":2,"
                      "\"future_epoch\":1,\"round_closed\":1,\"future_round\":1,\"unknown_base\":1,"
-                     "\"equivocation\":2,\"digest\":1,\"shape\":3,\"non_finite\":3,\"norm\":1,"
+                     "\"equivocation\":2,\"digest\":2,\"shape\":3,\"non_finite\":3,\"norm\":1,"
                      "\"samples\":1}") == nullptr)
         fail_msg("other figures: %s", text);
 }
