@@ -160,11 +160,13 @@ static void every_phase_is_told_and_only_an_open_round_has_figures(void **state)
     host->machine.accepted = 8;
     host->machine.outcome = OUTCOME_EXHAUSTED; /* decided, perhaps not durable */
     host->machine.settings.start_nodes = 5;
+    host->machine.pause_wanted = true; /* not durable: not told */
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
         struct control_status status;
         host->machine.phase = cases[i].phase;
         coordinator_control_status(host, &status);
         assert_int_equal(status.phase, cases[i].told);
+        assert_false(status.paused);
         assert_int_equal(status.selected, cases[i].open ? 10 : 0);
         assert_int_equal(status.k, cases[i].open ? 9 : 0);
         assert_int_equal(status.accepted, cases[i].open ? 8 : 0);
