@@ -30,6 +30,8 @@ PARAMETERS = 500
 
 COMMON = {"aggregation.timeout_s": 20, "aggregation.min_updates": 1, "data.evaluate_test_at_end": "false", "model.hidden": "[]",
           "convergence.gradient_threshold": 0, "convergence.patience": 1000000, "convergence.divergence_patience": 1000000}
+JUDGED = {"convergence.window_size": 4, "convergence.threshold": 0.05, "convergence.patience": 8, "convergence.min_rounds": 16,
+          "convergence.criteria": "any"}
 LEARNS = {**COMMON, "model.kind": "softmax", "model.inputs": FEATURES, "model.classes": CLASSES, "data.format": "csv",
           "data.path": str(SCRATCH / "kill_storm.csv"), "data.partition": "iid", "train.local_epochs": 1,
           "validation.source": "central", "validation.samples": 200}
@@ -42,9 +44,14 @@ LEARNERS = {
     "momentum_step": {"optimiser.kind": "momentum", "optimiser.learning_rate": 0.2, "schedule.kind": "step",
                       "schedule.step_rounds": 8, "schedule.step_factor": 0.5},
     "drawn": {"aggregation.share": 0.5, "aggregation.cooldown_rounds": 1},
+    "judged": JUDGED,
+}
+SELECTIONS = {
+    "all": {},
+    "drawn": {"aggregation.share": 0.6, "aggregation.over_selection": 0.3, "aggregation.cooldown_rounds": 1},
 }
 STEPS = ("durable_file.before_rename:7", "store.before_model:6", "durable_file.done:8", "store.before_commit:5",
-         "store.after_commit:6")
+         "store.after_commit:6", "outbox.before_write:4", "outbox.after_sync:5")
 totals = {"kills": 0, "rounds": 0, "counted": 0, "dropped": 0, "starts": 0}
 undisturbed = {}
 
@@ -79,11 +86,28 @@ def kill_once(run, role, name, killed):
     return True
 
 
-def storm(run, rounds, coordinators, nodes, node_count, chance):
+def resume(run, stopped):
+    if stopped is not None and run.pid("node", stopped[0]) == stopped[1]:
+        os.kill(stopped[1], signal.SIGCONT)
+
+
+def stop_another(run, stopped, node_count, chance):
+    """One node at a time stands still until the next kill, and is late by some rounds."""
+    resume(run, stopped)
+    name = f"node-{chance.randrange(node_count):03d}"
+    pid = run.pid("node", name)
+    if pid is None:
+        return None
+    os.kill(pid, signal.SIGSTOP)
+    return name, pid
+
+
+def storm(run, rounds, coordinators, nodes, node_count, chance, stops=False):
     """Kills so often, spread over the rounds, each at a random instant of a round."""
     victims = ["coordinator"] * coordinators + ["node"] * nodes
     chance.shuffle(victims)
     killed = set()
+    stopped = None
     for i, victim in enumerate(victims):
         run.wait_for_rounds(1 + i * (rounds - CALM) // len(victims), 120)
         time.sleep(chance.uniform(0, 1.5) * pace_s(run))
@@ -92,6 +116,9 @@ def storm(run, rounds, coordinators, nodes, node_count, chance):
             if run.process.poll() is not None:
                 raise AssertionError(f"the job ended after {i} of {len(victims)} kills; {run.tail()}")
             time.sleep(0.01)
+        if stops:
+            stopped = stop_another(run, stopped, node_count, chance)
+    resume(run, stopped)
     totals["kills"] += len(victims)
 
 
@@ -177,17 +204,28 @@ def check_models(run, momentum):
     return stale
 
 
-def undisturbed_digests(policy, learner, rounds, node_count):
-    key = (policy, learner, rounds, node_count)
+def undisturbed_run(policy, learner, rounds, node_count):
+    """(round -> digest, what the summary says of the end)."""
+    key = (policy, learner, rounds)
     if key not in undisturbed:
-        sets = {**LEARNS, **LEARNERS[learner], "aggregation.k_threshold": "1.0", "aggregation.late_updates": policy,
-                "convergence.max_rounds": rounds}
-        with Run("storm-undisturbed", node_count, sets) as run:
+        with Run("storm-undisturbed", node_count, equal_sets(policy, learner, rounds)) as run:
             assert run.wait(240) == 0, run.tail()
-            check_whole(run, rounds, asked_of(learner, node_count))
-            undisturbed[key] = run.digests()
-        assert len(set(undisturbed[key].values())) == rounds, "the model stands still"
+            digests, end = run.digests(), end_of(run)
+            check_whole(run, len(digests), asked_of(learner, node_count))
+        assert len(set(digests.values())) == len(digests), "the model stands still"
+        assert (end[0] == "converged" and 16 < len(digests) < rounds) or learner != "judged", end
+        undisturbed[key] = digests, end
     return undisturbed[key]
+
+
+def end_of(run):
+    summary = run.summary()
+    return [summary[name] for name in ("outcome", "reason", "rounds", "best_round", "nodes")]
+
+
+def equal_sets(policy, learner, rounds):
+    return {**LEARNS, **LEARNERS[learner], "aggregation.k_threshold": "1.0", "aggregation.late_updates": policy,
+            "convergence.max_rounds": rounds}
 
 
 def asked_of(learner, node_count):
@@ -196,30 +234,29 @@ def asked_of(learner, node_count):
 
 def kills_change_no_model(policy, learner, rounds, coordinators, nodes, chance, step=None):
     node_count = 6
-    expected = undisturbed_digests(policy, learner, rounds, node_count)
-    sets = {**LEARNS, **LEARNERS[learner], "aggregation.k_threshold": "1.0", "aggregation.late_updates": policy,
-            "convergence.max_rounds": rounds}
-    with Run("storm", node_count, sets, {"FEDRA_CRASH_AT": step} if step else None) as run:
-        storm(run, rounds, coordinators, nodes, node_count, chance)
+    expected, end = undisturbed_run(policy, learner, rounds, node_count)
+    with Run("storm", node_count, equal_sets(policy, learner, rounds), {"FEDRA_CRASH_AT": step} if step else None) as run:
+        storm(run, len(expected), coordinators, nodes, node_count, chance)
         assert run.wait(300) == 0, run.tail()
-        check_whole(run, rounds, asked_of(learner, node_count))
+        check_whole(run, len(expected), asked_of(learner, node_count))
         run.check_accounting()
         check_counts(run)
         digests = run.digests()
         first = next((number for number in expected if digests[number] != expected[number]), None)
         assert first is None, f"from round {first} on the models differ from those of a run without kills"
-        died = len(re.findall(r"child.ended name=coordinator.* signal=9", run.log("up")))
-    assert died >= (3 if step else coordinators), f"the coordinator died {died} times only"
+        assert end_of(run) == end, f"the job ended {end_of(run)}, without kills {end}"
+        died = len(re.findall(r"child.ended name=\S+ .*signal=9", run.log("up")))
+    assert died >= (3 if step else coordinators + nodes), f"only {died} processes died"
 
 
-def kills_lose_no_update(policy, rounds, coordinators, nodes, chance):
-    node_count = 7  # of which a round waits for 6
-    sets = {**ANSWERS, "aggregation.k_threshold": "0.85", "aggregation.late_updates": policy, "aggregation.min_updates": 2,
-            "convergence.max_rounds": rounds}
+def kills_lose_no_update(policy, selection, rounds, coordinators, nodes, chance):
+    node_count = 7  # of which a round of all waits for 6
+    sets = {**ANSWERS, **SELECTIONS[selection], "aggregation.k_threshold": "0.85", "aggregation.late_updates": policy,
+            "aggregation.timeout_s": 1.5, "convergence.max_rounds": rounds}
     with Run("storm", node_count, sets) as run:
-        storm(run, rounds, coordinators, nodes, node_count, chance)
+        storm(run, rounds, coordinators, nodes, node_count, chance, stops=True)
         assert run.wait(300) == 0, run.tail()
-        check_whole(run, rounds, 2)
+        check_whole(run, rounds, 1)
         run.check_accounting()
         check_counts(run)
         stale = check_models(run, 0.9 if policy == "momentum" else 0.0)
@@ -227,8 +264,10 @@ def kills_lose_no_update(policy, rounds, coordinators, nodes, chance):
         assert sum(line["accepted_late"] for line in lines) == stale
         if policy == "next_round":
             assert stale > 0, "no late update was counted"
-        if policy == "momentum":
+        if policy == "momentum" and selection == "all":
             assert sum(line["stand_ins"] for line in lines) > 0, "nobody was late"
+            few = [line for line in lines if line["round"] > CALM and line["stand_ins"] < line["selected"] - line["accepted"]]
+            assert not few, f"momentum stood in for too few: {few[0]}"
 
 
 def plan(chance):
@@ -240,18 +279,22 @@ def plan(chance):
         cases.append((f"kills_under_{policy}_with_{learner}{at}_change_no_model", kills_change_no_model,
                       (policy, learner, rounds, coordinators, nodes, chance, step)))
 
-    def account(policy, rounds, coordinators, nodes):
-        cases.append((f"kills_under_{policy}_lose_no_update", kills_lose_no_update, (policy, rounds, coordinators, nodes, chance)))
+    def account(policy, selection, rounds, coordinators, nodes):
+        cases.append((f"kills_under_{policy}_of_{selection}_lose_no_update", kills_lose_no_update,
+                      (policy, selection, rounds, coordinators, nodes, chance)))
 
     if not SOAK:
         equal("momentum", "adam_cosine", 24, 2, 2)
         equal("next_round", "momentum_step", 12, 0, 0, "durable_file.before_rename:7")
         equal("next_round", "drawn", 24, 2, 0)
-        account("next_round", 24, 1, 2)
+        equal("discard", "judged", 80, 2, 1)
+        account("next_round", "all", 24, 1, 2)
         return cases
     for policy in POLICIES:
         equal(policy, "sgd", 220, 50, 50)
-        account(policy, 220, 50, 50)
+        equal(policy, "judged", 80, 10, 5)
+        account(policy, "all", 220, 50, 50)
+        account(policy, "drawn", 120, 20, 20)
         equal(policy, "drawn", 120, 50, 0)
         for step in STEPS:
             equal(policy, "adam_cosine", 60, 0, 0, step)
