@@ -50,6 +50,7 @@ static struct trainer_external_options external_options(const struct job_trainer
         .task_timeout_s = config->train.task_timeout_s,
         .heartbeat_s = config->train.heartbeat_s,
         .cancel_grace_s = config->train.cancel_grace_s,
+        .end_grace_s = job->end_grace_s,
         .limits = {.memory_bytes = config->train.memory_max_bytes,
                    .cpus = (uint32_t)config->train.cpus_max,
                    /* Nodes that share a machine do not all take the same processors. */

@@ -16,6 +16,7 @@ struct job_trainer {
     const struct dataset *data; /* empty where the trainer reads its samples itself, or has none */
     const struct dataset *holdout; /* likewise */
     const char *folder;            /* for a program's files; its parent exists */
+    double end_grace_s;            /* what a program gets to end when the trainer is closed */
     trainer_on_note *note;
     void *note_context;
 };

@@ -16,6 +16,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Less than `fedra up` waits for its nodes to end by themselves. */
+enum { TRAINER_END_S = 2 };
+
 struct work_job {
     struct job job;
     struct node_host *host;
@@ -296,6 +299,7 @@ static enum status open_trainer(struct node_host *host, struct error *err)
                                     .data = &host->part->data,
                                     .holdout = &host->part->holdout,
                                     .folder = folder,
+                                    .end_grace_s = TRAINER_END_S,
                                     .note = on_trainer_note,
                                     .note_context = host};
     return job_trainer_open(&job, &host->trainer_ops, &host->trainer, err);

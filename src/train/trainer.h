@@ -51,6 +51,7 @@ struct trainer_external_options {
     double task_timeout_s;  /* of one task; 0 none */
     double heartbeat_s;     /* silence in a task, of one that sends heartbeats */
     double cancel_grace_s;  /* from a cancel to SIGTERM */
+    double end_grace_s;     /* from the close of its standard input to SIGTERM */
     struct trainer_limits limits;
     trainer_on_note *note; /* may be null */
     void *note_context;
@@ -134,7 +135,7 @@ struct trainer_ops {
      */
     void (*cancel)(void *trainer, uint64_t serial);
 
-    /* Called once, after train has returned; frees everything. Blocks for some seconds at most. */
+    /* Called once, after train has returned; frees everything. May block for end_grace_s. */
     void (*close)(void *trainer);
 };
 

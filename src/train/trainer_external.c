@@ -28,10 +28,9 @@
 enum {
     STREAM_TASK = 0x7461736b, /* of random numbers: the seeds of tasks */
     PATH_ROOM = TRAINER_PATH_MAX + 32,
-    END_GRACE_MS = 2000,    /* what an idle trainer gets to end when its standard input is closed */
     TERM_GRACE_MS = 1000,   /* from SIGTERM to SIGKILL */
     RESTART_WAIT_MS = 1000, /* after the second start in vain; doubled with each one more */
-    RESTART_WAIT_MAX_MS = 30000,
+    RESTART_WAIT_MAX_MS = 10000,
     LATE_LOOK_MS = 500, /* given to a process whose time to get ready has passed unwatched */
     IDLE_LOOK_MS = 1,   /* spent looking at what came between two tasks */
     PROGRESS_STEPS = 1000,
@@ -569,7 +568,7 @@ static void end_politely(struct external *external)
     if (external->session == nullptr)
         return;
     trainer_process_close_input(trainer_session_process(external->session));
-    const uint64_t deadline = trainer_now_ns() + END_GRACE_MS * ms_ns;
+    const uint64_t deadline = after(trainer_now_ns(), external->options.external.end_grace_s);
     while (event != SESSION_ENDED && event != SESSION_DEADLINE)
         event = trainer_session_wait(external->session, deadline, -1, &unused);
     if (event != SESSION_ENDED)

@@ -293,6 +293,7 @@ static void what_a_trainer_leaves_behind_is_killed_with_it(void **state)
 static void a_trainer_that_does_not_end_is_ended(void **state)
 {
     struct world *const world = world_create("never_ends");
+    world->options.external.end_grace_s = 0.5;
     world_open(world);
     world_train_well(world);
     const uint64_t begun = world_now_ms();

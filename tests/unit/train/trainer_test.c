@@ -1,6 +1,6 @@
 /*
- * trainer_test.c - the contract of the trainers' table, over every implementation; then what each
- * of them does.
+ * trainer_test.c - the contract of the trainers' table, over every implementation; then what the
+ * built-in ones do. trainer_external's programs: trainer_external_test.c.
  */
 #include "testing.h"
 
@@ -8,8 +8,11 @@
 
 #include <math.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -19,7 +22,18 @@ static uint8_t pixels[SAMPLES * INPUTS];
 static uint8_t labels[SAMPLES];
 static struct dataset data = {pixels, labels, SAMPLES, INPUTS, 1, INPUTS, nullptr};
 static float base[PARAMETERS];
-static const struct trainer_ops *const all[] = {&trainer_builtin, &trainer_fixed};
+static const struct trainer_ops *const all[] = {&trainer_builtin, &trainer_fixed,
+                                                &trainer_external};
+static const char *const keeper[] = {"/proc/self/exe", "keep", nullptr};
+static struct layout *layout;
+static char folder[] = "/tmp/fedra-trainer-XXXXXX";
+
+/* A program that gives the model back as it came. */
+static const char copy[] =
+    "while read -r line; do case $line in *hello*) echo '{\"type\":\"ready\",\"protocol\":1}' ;; "
+    "*) f() { echo \"$line\" | sed 's/.*\"'$1'\":\"*\\([^\",}]*\\).*/\\1/'; }; "
+    "cp $(f model) $(f output); "
+    "echo '{\"type\":\"trained\",\"samples\":3,\"loss\":0,\"id\":'$(f id)'}' ;; esac; done";
 
 static struct trainer_options options(void)
 {
@@ -29,6 +43,18 @@ static struct trainer_options options(void)
         .sgd = {.local_epochs = 2, .batch_size = 10, .learning_rate = 0.1f},
         .node = trainer_node_key("a"),
         .fixed_samples = 5,
+        .external = {.command = copy,
+                     .keeper = keeper,
+                     .folder = folder,
+                     .layout = layout,
+                     .job = "job",
+                     .node = "a",
+                     .parts = 1,
+                     .data = "",
+                     .start_timeout_s = 60,
+                     .task_timeout_s = 60,
+                     .cancel_grace_s = 60,
+                     .end_grace_s = 60},
     };
 }
 
@@ -44,7 +70,16 @@ static int make_data(void **state)
         pixels[i] = (uint8_t)(i * 73);
     for (uint32_t i = 0; i < SAMPLES; i++)
         labels[i] = (uint8_t)(i % 3);
+    const struct model_spec spec = options().spec;
+    assert_int_equal(model_spec_layout(&spec, &layout, nullptr), STATUS_OK);
+    assert_non_null(mkdtemp(folder));
     return 0;
+}
+
+static int remove_data(void **state)
+{
+    layout_destroy(layout);
+    return rmdir(folder);
 }
 
 static void every_trainer_is_found_by_its_name(void **state)
@@ -319,7 +354,7 @@ static void cancel_from_another_thread_ends_a_training_that_runs(void **state)
     trainer_builtin.close(running.trainer);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_trainer_is_found_by_its_name),
@@ -334,5 +369,8 @@ int main(void)
         cmocka_unit_test(builtin_tells_its_progress_and_evaluates),
         cmocka_unit_test(cancel_from_another_thread_ends_a_training_that_runs),
     };
-    return cmocka_run_group_tests_name("trainer", tests, make_data, nullptr);
+    signal(SIGPIPE, SIG_IGN);
+    if (argc > 2 && strcmp(argv[1], "keep") == 0)
+        return trainer_keeper_main(argc - 2, argv + 2);
+    return cmocka_run_group_tests_name("trainer", tests, make_data, remove_data);
 }

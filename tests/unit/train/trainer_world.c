@@ -78,6 +78,7 @@ static void world_init(struct world *world, const char *mode)
                      .task_timeout_s = 60,
                      .heartbeat_s = 30,
                      .cancel_grace_s = 30,
+                     .end_grace_s = 30,
                      .note = on_note,
                      .note_context = &world->notes},
     };
