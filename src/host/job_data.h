@@ -49,7 +49,8 @@ void job_part_deinit(struct job_part *part);
 [[nodiscard]] enum status job_deal_out(const struct config *config, uint32_t **ret_owner,
                                        uint32_t *ret_samples, struct error *err);
 
-/* Loads chosen training samples: u32[count], ascending. Not where data.format is none. */
+/* Loads chosen training samples: u32[count], ascending; null: all. Not where data.format is none.
+ */
 [[nodiscard]] enum status job_load_training(const struct config *config, const uint32_t *indices,
                                             uint32_t count, struct dataset *ret_data,
                                             struct error *err);

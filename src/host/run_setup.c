@@ -187,8 +187,8 @@ static enum status write_coordinator(const char *folder, const struct config *co
 }
 
 static enum status write_node(const char *folder, const struct config *config,
-                              const char *data_path, uint32_t index,
-                              const struct fault_plan *faults, struct config *own,
+                              enum config_data_format data_format, const char *data_path,
+                              uint32_t index, const struct fault_plan *faults, struct config *own,
                               struct error *err)
 {
     char name[CONFIG_NAME_MAX];
@@ -196,6 +196,7 @@ static enum status write_node(const char *folder, const struct config *config,
     *own = *config;
     own->server.state[0] = 0;
     own->data.part = index;
+    own->data.format = data_format;
     memcpy(own->data.path, data_path, sizeof(own->data.path));
     own->faults.slow.share = faults->slow ? 1 : 0;
     own->faults.kill.share = faults->killed ? 1 : 0;
@@ -215,6 +216,7 @@ static enum status write_configs(const char *folder, const struct config *config
                                  const struct run_shape *shape, struct error *err)
 {
     char data_path[CONFIG_PATH_MAX];
+    enum config_data_format data_format = config->data.format;
     struct config *const own = malloc(sizeof(*own));
     struct fault_plan *const faults = calloc(shape->nodes + 1, sizeof(*faults));
     enum status status = own != nullptr && faults != nullptr
@@ -222,13 +224,13 @@ static enum status write_configs(const char *folder, const struct config *config
                              : error_set(err, STATUS_NO_MEMORY, "no memory for a configuration");
     memcpy(data_path, config->data.path, sizeof(data_path));
     if (status == STATUS_OK && run_processes(shape) > 1)
-        status = run_data_unpack(folder, config, data_path, err);
+        status = run_data_unpack(folder, config, &data_format, data_path, err);
     if (status == STATUS_OK)
         status = write_coordinator(folder, config, own, err);
     for (uint32_t i = 0; i < shape->nodes && status == STATUS_OK; i++) {
         /* A process of its own is killed from outside. */
         faults[i].killed = faults[i].killed && shape->per_process > 1;
-        status = write_node(folder, config, data_path, i, &faults[i], own, err);
+        status = write_node(folder, config, data_format, data_path, i, &faults[i], own, err);
     }
     free(faults);
     free(own);

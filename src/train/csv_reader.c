@@ -6,7 +6,7 @@
 #include <string.h>
 
 enum {
-    AT_FIELD,     /* nothing of the field yet */
+    AT_FIELD,     /* nothing of the field yet; it and the next come first, see csv_reader_feed */
     IN_PLAIN,     /* in a field without quotes */
     IN_QUOTES,    /* after the opening quote */
     AFTER_QUOTE,  /* after a quote within quotes: the closing one, or the first of two */
@@ -28,6 +28,11 @@ void csv_reader_init(struct csv_reader *reader, const char *name, char separator
     reader->fields = 0;
     reader->mark = 0;
     reader->size = 0;
+    memset(reader->special, 0, sizeof(reader->special));
+    reader->special[(unsigned char)separator] = true;
+    reader->special['"'] = true;
+    reader->special['\n'] = true;
+    reader->special['\r'] = true;
 }
 
 static enum status wrong(const struct csv_reader *reader, enum status status, const char *what,
@@ -128,13 +133,17 @@ static enum status take_after_return(struct csv_reader *reader, char c, struct e
     return reader->sink.on_record(reader->sink.context, reader->record_line, fields, err);
 }
 
+static void begin_field(struct csv_reader *reader)
+{
+    reader->field_line = reader->line;
+    if (reader->fields == 0)
+        reader->record_line = reader->line;
+}
+
 static enum status take(struct csv_reader *reader, char c, struct error *err)
 {
-    if (reader->state == AT_FIELD) {
-        reader->field_line = reader->line;
-        if (reader->fields == 0)
-            reader->record_line = reader->line;
-    }
+    if (reader->state == AT_FIELD)
+        begin_field(reader);
     if (reader->state == AFTER_RETURN)
         return take_after_return(reader, c, err);
     if (reader->state == IN_QUOTES && c == '"') {
@@ -161,12 +170,35 @@ static enum status give_mark_back(struct csv_reader *reader, struct error *err)
     return status;
 }
 
+/* Takes the run of bytes that are only themselves; gives how many they were. */
+static size_t take_run(struct csv_reader *reader, const char *in, size_t size)
+{
+    const size_t room = CSV_FIELD_BYTES_MAX - reader->size;
+    const size_t most = size < room ? size : room;
+    size_t run = 0;
+    while (run < most && !reader->special[(unsigned char)in[run]])
+        run++;
+    if (run == 0)
+        return 0;
+    if (reader->state == AT_FIELD)
+        begin_field(reader);
+    reader->state = IN_PLAIN;
+    memcpy(reader->text + reader->size, in, run);
+    reader->size += run;
+    return run;
+}
+
 enum status csv_reader_feed(struct csv_reader *reader, const void *data, size_t size,
                             struct error *err)
 {
     const char *const in = data;
     enum status status = STATUS_OK;
     for (size_t i = 0; i < size && status == STATUS_OK; i++) {
+        if (reader->mark == sizeof(byte_order_mark) && reader->state <= IN_PLAIN) {
+            i += take_run(reader, in + i, size - i);
+            if (i == size)
+                break;
+        }
         if (reader->mark < sizeof(byte_order_mark)) {
             if ((unsigned char)in[i] == byte_order_mark[reader->mark]) {
                 reader->mark++;

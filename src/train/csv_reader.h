@@ -43,6 +43,7 @@ struct csv_reader {
     uint64_t record_line; /* where the record under way began */
     uint32_t fields;      /* complete ones in the record under way */
     uint32_t mark;        /* bytes of a byte order mark seen */
+    bool special[256];    /* by byte: separator, quote, line end */
     size_t size;
     char text[CSV_FIELD_BYTES_MAX + 1];
 };

@@ -1,5 +1,5 @@
 /*
- * dataset_safetensors.c - tensors x and y made samples.
+ * dataset_safetensors.c - tensors x and y made samples, and samples made tensors.
  */
 #include "train/dataset_safetensors.h"
 
@@ -7,12 +7,15 @@
 #include "base/text.h"
 #include "tensor/safetensors.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
-enum { SHAPE_TEXT_MAX = 96, NAMES_TEXT_MAX = 160, NAME_SHOWN_MAX = 40 };
+enum { SHAPE_TEXT_MAX = 96, NAMES_TEXT_MAX = 160, NAME_SHOWN_MAX = 40, HEADER_BYTES_MAX = 1024 };
 
 /* Both tensors of an open file. */
 struct pair {
@@ -303,5 +306,66 @@ enum status dataset_safetensors_read(const char *name, struct slice data, uint32
     if (status == STATUS_OK)
         status = take_samples(&pair, classes, nullptr, pair.samples, ret_dataset, err);
     safetensors_close(file);
+    return status;
+}
+
+static enum status layout_of(const struct dataset *data, struct layout **ret_layout,
+                             struct error *err)
+{
+    const uint64_t shape[2] = {data->samples, data->features};
+    struct layout_builder *builder = nullptr;
+    enum status status = layout_builder_create(&builder);
+    if (status != STATUS_OK)
+        return error_set(err, status, "no memory for a layout");
+    status = layout_builder_add(builder, "x", 1, data->values != nullptr ? DTYPE_F32 : DTYPE_U8, 2,
+                                shape, err);
+    if (status == STATUS_OK)
+        status = layout_builder_add(builder, "y", 1, DTYPE_U8, 1, shape, err);
+    if (status == STATUS_OK)
+        status = layout_builder_finish(builder, ret_layout, err);
+    layout_builder_destroy(builder);
+    return status;
+}
+
+static bool write_parts(FILE *file, const struct bytes *header, const struct dataset *data)
+{
+    const size_t values = (size_t)data->samples * data->features;
+    const size_t size = data->values != nullptr ? sizeof(float) : 1;
+    const void *const x = data->values != nullptr ? (const void *)data->values : data->pixels;
+    return fwrite(header->data, 1, header->size, file) == header->size &&
+           fwrite(x, size, values, file) == values &&
+           fwrite(data->labels, 1, data->samples, file) == data->samples;
+}
+
+enum status dataset_safetensors_write(const char *path, const struct dataset *data,
+                                      struct error *err)
+{
+    struct layout *layout = nullptr;
+    struct bytes header;
+    bytes_init(&header, HEADER_BYTES_MAX);
+    enum status status = layout_of(data, &layout, err);
+    if (status == STATUS_OK)
+        status = safetensors_encode_header(layout, nullptr, 0, &header, err);
+    if (status != STATUS_OK)
+        goto out;
+    FILE *const file = fopen(path, "we");
+    if (file == nullptr) {
+        status = error_set_errno(err, STATUS_IO, errno, "%s: cannot be made", path);
+        goto out;
+    }
+    struct stat info = {0};
+    const bool is_regular = fstat(fileno(file), &info) == 0 && S_ISREG(info.st_mode);
+    errno = 0;
+    const bool written = write_parts(file, &header, data);
+    if (fclose(file) != 0 || !written) {
+        status =
+            error_set_errno(err, errno == ENOSPC || errno == EDQUOT ? STATUS_NO_SPACE : STATUS_IO,
+                            errno, "%s: cannot be written", path);
+        if (is_regular) /* never a device */
+            unlink(path);
+    }
+out:
+    bytes_deinit(&header);
+    layout_destroy(layout);
     return status;
 }

@@ -40,3 +40,11 @@
 [[nodiscard]] enum status dataset_safetensors_read(const char *name, struct slice file,
                                                    uint32_t classes, struct dataset *ret_dataset,
                                                    struct error *err);
+
+/*
+ * Writes samples as a file that dataset_safetensors_load reads back to the same bits, replacing
+ * what is there; neither atomic nor durable. On failure no file is left. IO, NO_SPACE, NO_MEMORY.
+ * Blocks.
+ */
+[[nodiscard]] enum status dataset_safetensors_write(const char *path, const struct dataset *data,
+                                                    struct error *err);

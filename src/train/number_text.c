@@ -3,17 +3,22 @@
  */
 #include "train/number_text.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum {
-    EXACT_MANTISSA_MAX = 1 << 24, /* every whole number up to it is an f32 */
-    EXACT_POWER_MAX = 10,         /* 10^10 = 2^10 * 5^10, and 5^10 < 2^24 */
-    EXPONENT_SHOWN_MAX = 100000,  /* larger ones are all the same: 0 or too big */
+    EXACT_POWER_MAX = 22,        /* 10^22 = 2^22 * 5^22, and 5^22 < 2^53 */
+    EXPONENT_SHOWN_MAX = 100000, /* larger ones are all the same: 0 or too big */
 };
 
-static const float powers[EXACT_POWER_MAX + 1] = {1e0f, 1e1f, 1e2f, 1e3f, 1e4f, 1e5f,
-                                                  1e6f, 1e7f, 1e8f, 1e9f, 1e10f};
+/* Every whole number up to it is an f64. */
+static const uint64_t EXACT_MANTISSA_MAX = UINT64_C(1) << 53;
+
+static const double powers[EXACT_POWER_MAX + 1] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
+                                                   1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
+                                                   1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
 
 static bool is_space(char c)
 {
@@ -39,7 +44,7 @@ static void trim(const char **text, size_t *size)
 struct decimal {
     bool negative;
     bool exact;
-    uint32_t mantissa;
+    uint64_t mantissa;
     int32_t exponent;
 };
 
@@ -48,7 +53,7 @@ static size_t take_digits(const char *text, size_t size, size_t *at, struct deci
 {
     const size_t start = *at;
     for (; *at < size && is_digit(text[*at]); (*at)++) {
-        const uint32_t digit = (uint32_t)(text[*at] - '0');
+        const uint64_t digit = (uint64_t)(text[*at] - '0');
         if (decimal->mantissa > (EXACT_MANTISSA_MAX - digit) / 10)
             decimal->exact = false;
         else
@@ -96,6 +101,32 @@ static bool split(const char *text, size_t size, struct decimal *ret_decimal)
     return at == size;
 }
 
+/*
+ * The nearest f32 of a number, by way of the nearest f64: both operands are exact, so the one
+ * operation rounds once and rightly (Clinger 1990). False where rounding once more, to f32, could
+ * differ from rounding the number itself: an f64 within one unit of the middle between two f32, or
+ * where an f32 has fewer bits or no end.
+ */
+static bool round_fast(const struct decimal *decimal, float *ret_value)
+{
+    enum { DROPPED_BITS = DBL_MANT_DIG - FLT_MANT_DIG };
+    const uint64_t middle = UINT64_C(1) << (DROPPED_BITS - 1);
+    if (!decimal->exact || decimal->exponent < -EXACT_POWER_MAX ||
+        decimal->exponent > EXACT_POWER_MAX)
+        return false;
+    const double mantissa = (double)decimal->mantissa;
+    const double value = decimal->exponent < 0 ? mantissa / powers[-decimal->exponent]
+                                               : mantissa * powers[decimal->exponent];
+    uint64_t bits = 0;
+    memcpy(&bits, &value, sizeof(bits));
+    const uint64_t dropped = bits & (2 * middle - 1);
+    if (value != 0 && (value < (double)FLT_MIN || value > (double)FLT_MAX ||
+                       (dropped >= middle - 1 && dropped <= middle + 1)))
+        return false;
+    *ret_value = decimal->negative ? -(float)value : (float)value;
+    return true;
+}
+
 enum number_problem number_read_f32(const char *text, size_t size, float *ret_value)
 {
     struct decimal decimal;
@@ -104,15 +135,8 @@ enum number_problem number_read_f32(const char *text, size_t size, float *ret_va
         return NUMBER_EMPTY;
     if (!split(text, size, &decimal))
         return NUMBER_UNREAD;
-    /* Both operands are exact, so the one operation rounds once and rightly (Clinger 1990). */
-    if (decimal.exact && decimal.exponent >= -EXACT_POWER_MAX &&
-        decimal.exponent <= EXACT_POWER_MAX) {
-        const float mantissa = (float)decimal.mantissa;
-        const float value = decimal.exponent < 0 ? mantissa / powers[-decimal.exponent]
-                                                 : mantissa * powers[decimal.exponent];
-        *ret_value = decimal.negative ? -value : value;
+    if (round_fast(&decimal, ret_value))
         return NUMBER_GOOD;
-    }
     /* Stops at the space after the number, or at the zero. */
     const float value = strtof(text, nullptr);
     if (!isfinite(value))

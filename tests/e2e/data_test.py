@@ -69,10 +69,11 @@ def keys(kind):
     return {"data.format": kind, "data.path": FOLDER / f"train.{kind}", "data.test_path": FOLDER / f"t10k.{kind}"}
 
 
-def outcome(kind, sets):
+def outcome(kind, sets, options=()):
     """Digests of all versions, and the test accuracy, of a run over one format."""
-    with Run(f"data-{kind}", 3, {**SETS, **keys(kind), **sets}) as run:
+    with Run(f"data-{kind}", 3, {**SETS, **keys(kind), **sets}, options=options) as run:
         assert run.wait(120) == 0, run.tail()
+        assert not (run.folder / "data").exists(), "what was unpacked is left"
         return run.digests(), run.summary()["accuracy"]
 
 
@@ -81,6 +82,8 @@ def formats_give_the_same_models():
     assert len(expected[0]) == 3 and expected[1] > 0.3, expected
     for kind in ("safetensors", "csv"):
         assert outcome(kind, {}) == expected, f"{kind} gives another model than idx"
+    # Here the nodes read the text; in processes of their own they have it read.
+    assert outcome("csv", {}, ("--per-process", "3")) == expected, "csv in one process gives another model than idx"
 
 
 def shards_and_held_out_shares_work_over_csv():

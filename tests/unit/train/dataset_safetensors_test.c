@@ -240,6 +240,44 @@ static void values_that_are_not_finite_and_labels_out_of_range_are_refused(void 
     }
 }
 
+static void samples_written_are_read_back_to_the_same_bits(void **state)
+{
+    static float values[] = {0.1f, -0.0f, 1e-45f, 3.4e38f, 5, -6};
+    static uint8_t pixels[] = {0, 255, 3, 4, 5, 6};
+    static uint8_t labels[] = {2, 0, 1};
+    for (int bytes = 0; bytes < 2; bytes++) {
+        const struct dataset data = {.pixels = bytes ? pixels : nullptr,
+                                     .values = bytes ? nullptr : values,
+                                     .labels = labels,
+                                     .samples = 3,
+                                     .features = 2};
+        struct dataset again = {0};
+        assert_int_equal(dataset_safetensors_write(path, &data, nullptr), STATUS_OK);
+        assert_int_equal(dataset_safetensors_load(path, 3, nullptr, 0, &again, nullptr), STATUS_OK);
+        assert_int_equal(again.samples, 3);
+        assert_int_equal(again.features, 2);
+        assert_memory_equal(again.labels, labels, 3);
+        if (bytes)
+            assert_memory_equal(again.pixels, pixels, sizeof(pixels));
+        else
+            assert_memory_equal(again.values, values, sizeof(values));
+        dataset_deinit(&again);
+    }
+}
+
+static void a_file_that_cannot_be_written_is_named_and_not_left(void **state)
+{
+    static uint8_t pixels[] = {1, 2};
+    static uint8_t labels[] = {1};
+    const struct dataset data = {.pixels = pixels, .labels = labels, .samples = 1, .features = 2};
+    struct error err = {0};
+    assert_int_equal(dataset_safetensors_write("/nonexistent/f", &data, &err), STATUS_IO);
+    assert_non_null(strstr(err.text, "/nonexistent/f: cannot be made"));
+    assert_int_equal(dataset_safetensors_write(folder, &data, &err), STATUS_IO);
+    if (access("/dev/full", W_OK) == 0)
+        assert_int_equal(dataset_safetensors_write("/dev/full", &data, &err), STATUS_NO_SPACE);
+}
+
 static void missing_files_and_class_counts_out_of_range_are_refused(void **state)
 {
     struct dataset set = {0};
@@ -260,6 +298,8 @@ int main(void)
         cmocka_unit_test(u8_samples_stay_bytes_and_batches_are_from_0_to_1),
         cmocka_unit_test(malformed_files_are_refused_with_tensor_and_what_is_right),
         cmocka_unit_test(values_that_are_not_finite_and_labels_out_of_range_are_refused),
+        cmocka_unit_test(samples_written_are_read_back_to_the_same_bits),
+        cmocka_unit_test(a_file_that_cannot_be_written_is_named_and_not_left),
         cmocka_unit_test(missing_files_and_class_counts_out_of_range_are_refused),
     };
     return cmocka_run_group_tests_name("dataset_safetensors", tests, make_folder, remove_folder);

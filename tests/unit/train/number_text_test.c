@@ -51,6 +51,19 @@ static void numbers_have_the_bits_of_the_c_library(void **state)
         "8388608.5",
         "8388609.5",
         "0e99999999999",
+        "1.000000059604644775390625",
+        "1.0000000596046448",
+        "1.0000000596046447",
+        "1.000000178813934326171875",
+        "9007199254740993",
+        "3.4028235677973366e38",
+        "3.402823567797336e38",
+        "340282346638528859811704183484516925440",
+        "1.1754943508222875e-38",
+        "1.1754942807573643e-38",
+        "-0.0",
+        "8589973000.5",
+        "16777219.0000000001",
         "1677721.6E1",
         "9007199791611905",
     };
@@ -65,6 +78,11 @@ static void numbers_have_the_bits_of_the_c_library(void **state)
         const int exponent = (int)random_below(&random, 30) - 15;
         snprintf(text, sizeof(text), "%s%.*f", i % 2 ? "-" : "", point,
                  (double)digits / (double)(1 + random_below(&random, 1000000)));
+        if (i % 7 == 0) { /* the middle between two f32, and a digit more or less */
+            const double low = (double)(float)(1 + random_unit(&random));
+            snprintf(text, sizeof(text), "%.*f", 14 + (int)random_below(&random, 12),
+                     low + 5.9604644775390625e-08);
+        }
         if (i % 3 == 0)
             snprintf(text + strlen(text), 16, "e%d", exponent);
         if (isfinite(strtof(text, nullptr)))
