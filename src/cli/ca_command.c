@@ -16,7 +16,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { TTL_DEFAULT_S = 86400 };
+enum { TTL_DEFAULT_S = 3600 };
 
 enum status ca_duration_parse(const char *text, uint32_t *ret_duration_s, struct error *err)
 {
@@ -170,7 +170,7 @@ static int issue_as_asked(const struct issue *issue)
 
 static int run_issue(int argc, char **argv)
 {
-    struct issue issue = {.ttl = "24h", .tls_key = "p256", .ttl_s = TTL_DEFAULT_S};
+    struct issue issue = {.ttl = "1h", .tls_key = "p256", .ttl_s = TTL_DEFAULT_S};
     const struct option_spec specs[] = {
         {"dir", 'd', "DIR", "the authority's folder", .text = &issue.dir},
         {"out", 'o', "DIR", "the folder of the identity; replaced as a whole", .text = &issue.out},
@@ -179,7 +179,7 @@ static int run_issue(int argc, char **argv)
          .text = &issue.role},
         {"name", 'n', "NAME", "of the node or operator, or the zone of the edge",
          .text = &issue.name},
-        {"ttl", 't', "DURATION", "how long it is valid: 30s, 15m, 24h (default), 7d",
+        {"ttl", 't', "DURATION", "how long it is valid: 30s, 15m, 1h (default), 7d",
          .text = &issue.ttl},
         {"tls-key", 0, "KIND", "p256 (default, taken by every gRPC) or ml-dsa-65",
          .text = &issue.tls_key},

@@ -32,18 +32,24 @@ int ca_serve(int argc, char **argv)
 {
     const char *dir = nullptr;
     const char *identity = nullptr;
+    const char *keep = nullptr;
     const char *listen = "127.0.0.1:7434";
     const struct option_spec specs[] = {
         {"dir", 'd', "DIR", "the authority's folder (`fedra ca init`)", .text = &dir},
         {"identity", 0, "DIR", "the identity it shows (`fedra ca issue --role authority`)",
          .text = &identity},
+        {"keep", 0, "DIR",
+         "a folder of identities' folders: each is made anew when four fifths of its life are gone "
+         "and nobody has renewed it",
+         .text = &keep},
         {"listen", 0, "ADDRESS:PORT", "where it listens [127.0.0.1:7434]; port 0: any free one",
          .text = &listen},
     };
     const struct option_table table = {
-        .usage = "ca serve --dir DIR --identity DIR [--listen ADDRESS:PORT]",
+        .usage = "ca serve --dir DIR --identity DIR [--keep DIR] [--listen ADDRESS:PORT]",
         .help = "Serves fedra.v1.Authority over mutual TLS: an operator may have any identity of "
-                "the trust domain certified, everybody its own anew.",
+                "the trust domain certified, everybody its own anew. The identity that it shows it "
+                "renews itself.",
         .specs = specs,
         .spec_count = sizeof specs / sizeof specs[0],
     };
@@ -60,5 +66,5 @@ int ca_serve(int argc, char **argv)
         fprintf(stderr, "fedra ca serve: %s; `fedra ca serve --help` tells more\n", err.text);
         return EXIT_USAGE;
     }
-    return authority_server_run(dir, identity, address, port);
+    return authority_server_run(dir, identity, keep, address, port);
 }

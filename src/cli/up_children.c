@@ -72,10 +72,11 @@ static bool describe_authority(struct child *child, const char *folder, const ch
                                const char *address)
 {
     snprintf(child->name, sizeof(child->name), "authority");
-    return begin(child, folder, "log", 9) && add(child, "%s", program) && add(child, "ca") &&
+    return begin(child, folder, "log", 11) && add(child, "%s", program) && add(child, "ca") &&
            add(child, "serve") && add(child, "--listen") && add(child, "%s", address) &&
            add(child, "--dir") && add(child, "%s/authority", folder) && add(child, "--identity") &&
-           add(child, "%s/identity/authority", folder);
+           add(child, "%s/identity/authority", folder) && add(child, "--keep") &&
+           add(child, "%s/identity", folder);
 }
 
 static bool describe_central(struct child *child, const char *folder, const char *program)

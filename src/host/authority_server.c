@@ -6,7 +6,9 @@
 #include "host/authority_server.h"
 
 #include "base/check.h"
+#include "host/authority_keeper.h"
 #include "host/clock.h"
+#include "identity/authority_identity.h"
 #include "identity/authority_service.h"
 #include "rpc/health.h"
 #include "rpc/rpc_server.h"
@@ -23,7 +25,8 @@ struct authority_server {
     uv_loop_t loop;
     uv_signal_t signals[2];
     struct authority *authority;
-    struct identity *identity;
+    struct authority_keeper *keeper;
+    const char *identity; /* its folder */
     SSL_CTX *tls;
     struct rpc_server *rpc;
     struct health *health;
@@ -137,18 +140,51 @@ static void on_signal(uv_signal_t *handle, int number)
     rpc_server_drain(server->rpc, DRAIN_MS, on_drained);
 }
 
-static enum status open_identity(struct authority_server *server, const char *dir,
-                                 const char *identity, struct error *err)
+static enum status read_identity(struct authority_server *server, SSL_CTX **ret_tls,
+                                 struct error *err)
 {
-    enum status status = authority_open(dir, &server->authority, err);
+    struct identity *identity = nullptr;
+    enum status status = identity_open(server->identity, clock_unix_s(), &identity, err);
     if (status == STATUS_OK)
-        status = identity_open(identity, clock_unix_s(), &server->identity, err);
+        status =
+            spiffe_role_check(&identity->svid.id, SPIFFE_ROLE_AUTHORITY, "fedra ca serve", err);
     if (status == STATUS_OK)
-        status = spiffe_role_check(&server->identity->svid.id, SPIFFE_ROLE_AUTHORITY,
-                                   "fedra ca serve", err);
-    if (status == STATUS_OK)
-        status = tls_context_create(server->identity, true, SPIFFE_ROLES_FEDRA, &server->tls, err);
+        status = tls_context_create(identity, true, SPIFFE_ROLES_FEDRA, ret_tls, err);
+    identity_close(identity);
     return status;
+}
+
+/* Its own identity needs nobody else: it is made anew also where it ended while it was down. */
+static enum status open_identity(struct authority_server *server, const char *dir,
+                                 struct error *err)
+{
+    struct identity_age age;
+    bool made = false;
+    enum status status = authority_open(dir, &server->authority, err);
+    if (status == STATUS_OK && identity_age_read(server->identity, &age, err) == STATUS_OK &&
+        age.id.role == SPIFFE_ROLE_AUTHORITY)
+        status = authority_remake_identity(server->authority, server->identity, 1.0, clock_unix_s(),
+                                           &made, err);
+    if (status == STATUS_OK)
+        status = read_identity(server, &server->tls, err);
+    return status;
+}
+
+static void on_own_identity(void *context)
+{
+    struct authority_server *const server = context;
+    struct error err = {0};
+    SSL_CTX *tls = nullptr;
+    if (server->rpc == nullptr)
+        return;
+    if (read_identity(server, &tls, &err) != STATUS_OK) {
+        fprintf(stderr, "fedra ca serve: the identity that it shows cannot be used: %s\n",
+                err.text);
+        return;
+    }
+    rpc_server_set_tls(server->rpc, tls);
+    SSL_CTX_free(server->tls);
+    server->tls = tls;
 }
 
 static enum status open_server(struct authority_server *server, const char *address, uint16_t port,
@@ -200,26 +236,31 @@ static void serve(struct authority_server *server)
         uv_close((uv_handle_t *)&server->signals[i], nullptr);
 }
 
-int authority_server_run(const char *dir, const char *identity, const char *address, uint16_t port)
+int authority_server_run(const char *dir, const char *identity, const char *keep,
+                         const char *address, uint16_t port)
 {
     struct authority_server *const server = calloc(1, sizeof(*server));
     struct error err = {0};
     CHECK(server != nullptr && uv_loop_init(&server->loop) == 0);
     signal(SIGPIPE, SIG_IGN);
-    enum status status = open_identity(server, dir, identity, &err);
+    server->identity = identity;
+    enum status status = open_identity(server, dir, &err);
     if (status == STATUS_OK)
         status = open_server(server, address, port, &err);
+    if (status == STATUS_OK)
+        status = authority_keeper_open(&server->loop, server->authority, identity, keep,
+                                       on_own_identity, server, &server->keeper);
     if (status == STATUS_OK)
         serve(server);
     else
         fprintf(stderr, "fedra ca serve: %s\n", err.text[0] != 0 ? err.text : status_text(status));
+    authority_keeper_close(server->keeper);
     if (server->rpc != nullptr)
         rpc_server_close(server->rpc, on_closed);
     uv_run(&server->loop, UV_RUN_DEFAULT);
     CHECK(uv_loop_close(&server->loop) == 0);
     health_destroy(server->health);
     SSL_CTX_free(server->tls);
-    identity_close(server->identity);
     authority_close(server->authority);
     free(server);
     return status == STATUS_OK ? EXIT_SUCCESS : EXIT_FAILURE;

@@ -257,7 +257,7 @@ const struct config_key config_keys[] = {
          "files; `fedra up` sets its own"),
     ENUM(identity, tls_key, "p256", tls_keys,
          "kind of the TLS key; envelopes are always ML-DSA-65"),
-    U64(identity, ttl_s, "86400", 10, 31536000,
+    U64(identity, ttl_s, "3600", 10, 31536000,
         "seconds a certificate is valid that `fedra up` issues or a process asks for"),
 
     F64_OVER(limits, update_norm_max, "100.0", 0, 1000000, "largest L2 norm of an update"),

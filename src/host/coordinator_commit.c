@@ -18,6 +18,8 @@ struct commit_job {
     struct coordinator_event event;
     struct error error;
     struct model_file *file;
+    struct credentials *credentials; /* those that are valid now: they sign */
+    struct bytes own_chain;          /* of their signing key, unless the store has it */
     struct record_head head;
     struct store_version version;
     char outcome[STORE_OUTCOME_MAX];
@@ -46,6 +48,8 @@ static void commit_free(struct commit_job *work)
         if (work->chains != nullptr)
             bytes_deinit(&work->chains[i]);
     }
+    credentials_unref(work->credentials);
+    bytes_deinit(&work->own_chain);
     bytes_deinit(&work->metrics);
     bytes_deinit(&work->learn_state);
     free(work->dropped);
@@ -257,6 +261,17 @@ static void fill_version(struct commit_job *work)
     work->open_round = head->round + 1;
 }
 
+static enum status put_chain(struct commit_job *work, const struct digest *key_id,
+                             const struct bytes *chain)
+{
+    if (chain->size == 0)
+        return STATUS_OK;
+    const enum status status =
+        store_put_certificate(work->host->store, key_id, bytes_slice(chain), &work->error);
+    /* Renewed: the certificate of the first use stays. */
+    return status == STATUS_EXISTS ? STATUS_OK : status;
+}
+
 static enum status store_all(struct commit_job *work, struct slice record)
 {
     struct store *const store = work->host->store;
@@ -266,14 +281,10 @@ static enum status store_all(struct commit_job *work, struct slice record)
         const struct slice state = {work->state->bytes, work->state->size};
         status = store_put_model(store, work->state_name, &state, 1, &work->error);
     }
-    for (uint32_t i = 0; i < work->count && status == STATUS_OK; i++) {
-        if (work->chains[i].size == 0)
-            continue;
-        status = store_put_certificate(store, &work->accepted[i].key_id,
-                                       bytes_slice(&work->chains[i]), &work->error);
-        if (status == STATUS_EXISTS) /* renewed: the certificate of the first use stays */
-            status = STATUS_OK;
-    }
+    if (status == STATUS_OK)
+        status = put_chain(work, &work->credentials->signer.key_id, &work->own_chain);
+    for (uint32_t i = 0; i < work->count && status == STATUS_OK; i++)
+        status = put_chain(work, &work->accepted[i].key_id, &work->chains[i]);
     if (status == STATUS_OK && work->metrics.size > 0)
         status = run_folder_metrics_end(work->host, &work->metrics);
     if (status != STATUS_OK)
@@ -305,7 +316,7 @@ static void run_commit(struct job *job)
     bytes_init(&signed_record, STORE_RECORD_BYTES_MAX);
     enum status status = record_encode(&work->head, work->accepted, &record, &work->error);
     if (status == STATUS_OK)
-        status = record_sign(bytes_slice(&record), &work->host->signer, &signed_record,
+        status = record_sign(bytes_slice(&record), &work->credentials->signer, &signed_record,
                              &work->version.id);
     if (status == STATUS_OK)
         status = store_all(work, bytes_slice(&signed_record));
@@ -326,6 +337,7 @@ static void note_certificates(const struct commit_job *work)
         if (work->chains[i].size > 0)
             work->host->accepted[work->indices[i]].kept_key_id = work->accepted[i].key_id;
     }
+    work->host->kept_key_id = work->credentials->signer.key_id;
 }
 
 static void on_committed(struct job *job)
@@ -366,9 +378,14 @@ void commit_begin(struct coordinator_host *host, const struct coordinator_effect
     work->file = model_file_ref(commit ? host->candidate : host->model);
     struct model_file *const state = commit ? host->optimiser_candidate : host->optimiser_state;
     work->state = state != nullptr ? model_file_ref(state) : nullptr;
+    work->credentials = credentials_ref(host->credentials);
+    bytes_init(&work->own_chain, STORE_CERTIFICATE_BYTES_MAX);
     bytes_init(&work->metrics, STORE_METRICS_BYTES_MAX);
     bytes_init(&work->learn_state, STORE_LEARN_STATE_BYTES_MAX);
     enum status status = convergence_encode(&host->machine.convergence, &work->learn_state);
+    /* A chain that is too long leaves no certificate; the record names the key all the same. */
+    if (!digest_equal(&host->kept_key_id, &host->credentials->signer.key_id))
+        (void)!credentials_append_chain(host->credentials, &work->own_chain);
     if (status == STATUS_OK)
         status = gather(work);
     if (status == STATUS_OK && commit && effect->round > 0)

@@ -99,7 +99,7 @@ void coordinator_control_status(const struct coordinator_host *host,
     };
     static_assert(sizeof(ret_status->job) >= sizeof(host->config->job.name));
     memcpy(ret_status->job, host->config->job.name, sizeof(host->config->job.name));
-    memcpy(ret_status->coordinator, host->identity->svid.id.text, sizeof(ret_status->coordinator));
+    memcpy(ret_status->coordinator, host->id.text, sizeof(ret_status->coordinator));
     fill_round(machine, ret_status);
     if (ret_status->outcome != WIRE_OUTCOME_NONE)
         snprintf(ret_status->outcome_text, sizeof(ret_status->outcome_text), "%s",
@@ -108,7 +108,7 @@ void coordinator_control_status(const struct coordinator_host *host,
 
 const char *coordinator_control_trust_domain(const struct coordinator_host *host)
 {
-    return host->identity->svid.id.trust_domain;
+    return host->id.trust_domain;
 }
 
 uint32_t coordinator_control_member_count(const struct coordinator_host *host)

@@ -19,28 +19,19 @@ static void tell(struct coordinator_host *host, uint64_t session, const struct d
                   LOG_STATUS(status));
 }
 
-static void send_welcome(struct coordinator_host *host, const struct coordinator_effect *effect)
+static void send_welcome(struct coordinator_host *host, uint64_t session, uint64_t epoch)
 {
     struct directive *const directive = calloc(1, sizeof(*directive));
     CHECK(directive != nullptr);
     directive->kind = DIRECTIVE_WELCOME;
     struct welcome *const welcome = &directive->welcome;
-    uint8_t *ders[CHAIN_COUNT_MAX] = {nullptr};
-    const int count = sk_X509_num(host->identity->envelope_chain);
-    for (int i = 0; i < count && i < CHAIN_COUNT_MAX; i++) {
-        const int size = i2d_X509(sk_X509_value(host->identity->envelope_chain, i), &ders[i]);
-        CHECK(size > 0);
-        welcome->chain.certificates[i] = (struct slice){ders[i], (size_t)size};
-        welcome->chain.count++;
-    }
+    welcome->chain = host->credentials->chain;
     memcpy(welcome->instance_id, host->instance_id, INSTANCE_ID_BYTES);
-    welcome->epoch = effect->epoch;
+    welcome->epoch = epoch;
     welcome->message_bytes_max = host->config->limits.message_bytes_max;
     welcome->chunk_bytes = BLOB_CHUNK_BYTES;
     memcpy(welcome->job, host->config->job.name, sizeof(host->config->job.name));
-    tell(host, effect->session, directive);
-    for (int i = 0; i < CHAIN_COUNT_MAX; i++)
-        OPENSSL_free(ders[i]);
+    tell(host, session, directive);
     free(directive);
 }
 
@@ -69,7 +60,7 @@ static enum status seal_beacon(struct coordinator_host *host, struct error *err)
     memcpy(header.job, host->config->job.name, sizeof(host->config->job.name));
     memcpy(header.instance_id, host->instance_id, INSTANCE_ID_BYTES);
     host->beacon.size = 0;
-    return envelope_seal(&header, &host->signer, &host->beacon, err);
+    return envelope_seal(&header, &host->credentials->signer, &host->beacon, err);
 }
 
 static void send_beacon(struct coordinator_host *host, uint64_t session)
@@ -98,6 +89,20 @@ static void announce(struct coordinator_host *host)
     }
     if (host->machine.attempt == 0)
         host->marks.collect_ns = clock_boot_ns();
+}
+
+void directives_key_is_new(struct coordinator_host *host)
+{
+    struct error err = {0};
+    const struct roster *const roster = &host->machine.roster;
+    for (uint32_t i = 0; i < roster->count; i++)
+        send_welcome(host, roster->members[roster->order[i]].session, host->machine.epoch);
+    /* Who joins from now on learns the new key only: the open round's beacon is signed anew. */
+    if (host->beacon.size == 0 || host->machine.phase != COORDINATOR_COLLECTING)
+        return;
+    const enum status status = seal_beacon(host, &err);
+    if (status != STATUS_OK)
+        host_fault(host, "a beacon could not be signed", status, &err);
 }
 
 static struct update_ref make_ref(const struct update_key *key)
@@ -185,7 +190,7 @@ static void finish(struct coordinator_host *host, const struct coordinator_effec
 void directives_carry(struct coordinator_host *host, const struct coordinator_effect *effect)
 {
     if (effect->kind == FX_WELCOME)
-        send_welcome(host, effect);
+        send_welcome(host, effect->session, effect->epoch);
     else if (effect->kind == FX_DENY)
         hub_end(host->hub, effect->session, reason_text(effect->reason));
     else if (effect->kind == FX_END_SESSION)

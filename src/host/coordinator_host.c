@@ -22,7 +22,6 @@ enum {
     EXIT_DIVERGED = 3,
     LINGER_S = 5,
     DRAIN_MS = 500,
-    KEYS_PER_MEMBER = 2, /* room in the keyring: the present key and the next */
 };
 
 static const uint64_t second_ns = 1000000000;
@@ -265,7 +264,7 @@ static enum status open_hub(struct coordinator_host *host, struct error *err)
     const struct hub_direct_options options = {
         .address = address,
         .port = (uint16_t)strtoul(colon + 1, nullptr, 10),
-        .tls = host->tls,
+        .tls = host->credentials->tls,
         .identify = coordinator_identify,
         .add_services = open_extension,
         .limits = {.payload_bytes_max = config->limits.update_bytes_max, .codecs = 1},
@@ -313,32 +312,6 @@ static void on_signal(uv_signal_t *handle, int number)
     log_event(host->log, LOG_INFO, "coordinator.signal", LOG_I64("signal", number));
     struct coordinator_event event = {.kind = EV_CANCEL};
     host_step(host, &event);
-}
-
-static enum status open_identity(struct coordinator_host *host, struct error *err)
-{
-    const struct config *const config = host->config;
-    enum status status =
-        identity_open(config->identity.directory, clock_unix_s(), &host->identity, err);
-    if (status != STATUS_OK)
-        return status;
-    status = spiffe_role_check(&host->identity->svid.id, SPIFFE_ROLE_COORDINATOR,
-                               "fedra coordinator", err);
-    if (status != STATUS_OK)
-        return status;
-    status = tls_context_create(host->identity, true, SPIFFE_ROLES_FEDRA, &host->tls, err);
-    if (status != STATUS_OK)
-        return status;
-    X509 *const leaf = sk_X509_value(host->identity->envelope_chain, 0);
-    status = envelope_signer_create(host->identity->envelope_key, leaf, 0, &host->signer, err);
-    if (status != STATUS_OK)
-        return status;
-    status =
-        keyring_create(host->identity->trust, (size_t)config->limits.nodes_max * KEYS_PER_MEMBER,
-                       &host->keyring, err);
-    if (status == STATUS_OK)
-        host->verifier = keyring_verifier(host->keyring);
-    return status;
 }
 
 static enum status open_work(struct coordinator_host *host, struct error *err)
@@ -440,7 +413,7 @@ static enum status open_all(struct coordinator_host *host, struct error *err)
     if (status == STATUS_OK)
         status = kern_init(err);
     if (status == STATUS_OK)
-        status = open_identity(host, err);
+        status = coordinator_identity_open(host, err);
     if (status == STATUS_OK)
         status = open_work(host, err);
     if (status == STATUS_OK)
@@ -456,7 +429,8 @@ static enum status open_all(struct coordinator_host *host, struct error *err)
         host->signals[i].data = host;
         CHECK(uv_signal_start(&host->signals[i], on_signal, numbers[i]) == 0);
     }
-    return versions_start(host, err);
+    status = coordinator_identity_watch(host);
+    return status == STATUS_OK ? versions_start(host, err) : status;
 }
 
 static void close_handle(uv_handle_t *handle, void *unused)
@@ -467,6 +441,7 @@ static void close_handle(uv_handle_t *handle, void *unused)
 
 static void close_all(struct coordinator_host *host)
 {
+    coordinator_identity_unwatch(host);
     worker_close(host->verify);
     worker_close(host->math);
     worker_close(host->disk);
@@ -485,10 +460,8 @@ static void close_all(struct coordinator_host *host)
     accumulator_destroy(host->accumulator);
     layout_destroy(host->layout);
     dataset_deinit(&host->validation);
-    envelope_signer_destroy(&host->signer);
     keyring_destroy(host->keyring);
-    SSL_CTX_free(host->tls);
-    identity_close(host->identity);
+    credentials_unref(host->credentials);
     bytes_deinit(&host->beacon);
     free(host->members);
     free(host->order);

@@ -11,9 +11,8 @@
 #include "host/log.h"
 #include "host/model_file.h"
 #include "host/worker.h"
-#include "identity/envelope_key.h"
+#include "host/credentials.h"
 #include "identity/keyring.h"
-#include "identity/tls_context.h"
 #include "mesh/mesh_direct.h"
 #include "robust/accumulator.h"
 #include "store/store.h"
@@ -110,11 +109,14 @@ struct coordinator_host {
     const struct coordinator_extension *extension; /* null: none */
     void *extension_state;                         /* null: not open */
     /* Who. */
-    struct identity *identity;
+    struct spiffe_id id;             /* the same over all renewals */
+    struct credentials *credentials; /* of the newest identity; a job that signs has its own
+                                        reference */
+    struct identity_renewer *renewer;
     struct keyring *keyring;
     struct verifier verifier;
-    struct signer signer;
-    SSL_CTX *tls;
+    struct digest
+        kept_key_id; /* the signing key whose certificate the store has from this process */
     struct hub *hub;
     uint8_t instance_id[INSTANCE_ID_BYTES];
     /* What is durable. */
@@ -190,7 +192,16 @@ void updates_release(struct coordinator_host *host, uint64_t ticket);
 void updates_evidence(struct coordinator_host *host, const struct coordinator_effect *effect);
 void updates_deinit(struct coordinator_host *host);
 
+/* coordinator_identity.c: who the coordinator is; renewal while it runs. */
+[[nodiscard]] enum status coordinator_identity_open(struct coordinator_host *host,
+                                                    struct error *err);
+[[nodiscard]] enum status coordinator_identity_watch(struct coordinator_host *host);
+/* Blocks until nothing of a renewal is under way. */
+void coordinator_identity_unwatch(struct coordinator_host *host);
+
 /* coordinator_directives.c: what is told to members. */
+/* The credentials were replaced: everybody connected learns the key that signs from now on. */
+void directives_key_is_new(struct coordinator_host *host);
 void directives_carry(struct coordinator_host *host, const struct coordinator_effect *effect);
 
 /* coordinator_versions.c: models made, validated, committed; epochs; look-ups. */

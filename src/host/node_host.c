@@ -13,37 +13,41 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { KEYS_MAX = 64 }; /* coordinators' keys over the life of a node */
-
 static const uint64_t ms_ns = 1000000;
 
-static void on_timer_closed(uv_handle_t *handle)
+static void on_check_timer_closed(uv_handle_t *handle)
 {
     struct node_host *const host = handle->data;
     node_work_close(host);
     free(host->pull_bytes);
-    envelope_signer_destroy(&host->signer);
+    bytes_deinit(&host->push_envelope);
     keyring_destroy(host->keyring);
-    SSL_CTX_free(host->tls);
-    identity_close(host->identity);
+    credentials_unref(host->credentials);
     log_close(host->log);
     node_group_ended(host->group, host);
 }
 
-/* The last step of leaving: on the loop, so that nobody up the stack still uses the node. */
-static void close_if_idle(struct node_host *host)
+static void on_timer_closed(uv_handle_t *handle)
 {
-    if (!host->leaving || host->closing || host->leaf != nullptr || host->jobs > 0)
+    struct node_host *const host = handle->data;
+    uv_close((uv_handle_t *)&host->check_timer, on_check_timer_closed);
+}
+
+/* The last step of leaving: on the loop, so that nobody up the stack still uses the node. */
+void node_host_close_if_idle(struct node_host *host)
+{
+    if (!host->leaving || host->closing || host->link_count > 0 || host->renewer != nullptr ||
+        host->jobs > 0)
         return;
     host->closing = true;
     uv_close((uv_handle_t *)&host->timer, on_timer_closed);
 }
 
-static void on_leaf_closed(void *context)
+static void on_renewer_closed(void *context)
 {
     struct node_host *const host = context;
-    host->leaf = nullptr;
-    close_if_idle(host);
+    host->renewer = nullptr;
+    node_host_close_if_idle(host);
 }
 
 void node_host_leave(struct node_host *host)
@@ -53,10 +57,10 @@ void node_host_leave(struct node_host *host)
     host->leaving = true;
     if (host->trainer != nullptr)
         node_work_cancel_training(host, UINT64_MAX);
-    if (host->leaf != nullptr)
-        leaf_close(host->leaf, on_leaf_closed);
-    else
-        close_if_idle(host);
+    node_connection_close(host);
+    if (host->renewer != nullptr)
+        identity_renewer_close(host->renewer, on_renewer_closed);
+    node_host_close_if_idle(host);
 }
 
 void node_host_submit(struct node_host *host, struct worker *worker, struct job *job)
@@ -69,7 +73,7 @@ void node_host_done(struct node_host *host)
 {
     CHECK(host->jobs > 0);
     host->jobs--;
-    close_if_idle(host);
+    node_host_close_if_idle(host);
 }
 
 void node_host_say(const struct node_host *host, const char *what, const char *text)
@@ -112,7 +116,7 @@ static void set_timer(struct node_host *host, uint64_t deadline_ns)
 static void abort_work(struct node_host *host, uint64_t id)
 {
     if (id == host->pull_id)
-        leaf_cancel(host->leaf, id);
+        node_connection_cancel(host, id);
     else if (id == host->training_id)
         node_work_cancel_training(host, id);
 }
@@ -121,7 +125,7 @@ static void carry(struct node_host *host, const struct node_effect *effect)
 {
     switch (effect->kind) {
     case NODE_FX_CONNECT:
-        node_link_connect(host);
+        node_connection_open(host);
         break;
     case NODE_FX_RAISE:
         node_work_raise(host, effect);
@@ -173,27 +177,8 @@ void node_host_step(struct node_host *host, struct node_event *event)
         carry(host, &effects->items[i]);
     free(effects);
     host->stepping = false;
-}
-
-static enum status open_identity(struct node_host *host, struct error *err)
-{
-    const struct config *const config = host->config;
-    enum status status =
-        identity_open(config->identity.directory, clock_unix_s(), &host->identity, err);
-    if (status == STATUS_OK)
-        status = spiffe_role_check(&host->identity->svid.id, SPIFFE_ROLE_NODE, "fedra node", err);
-    if (status == STATUS_OK)
-        status =
-            tls_context_create(host->identity, false, SPIFFE_ROLE_COORDINATOR, &host->tls, err);
-    if (status == STATUS_OK)
-        status = envelope_signer_create(host->identity->envelope_key,
-                                        sk_X509_value(host->identity->envelope_chain, 0), 0,
-                                        &host->signer, err);
-    if (status == STATUS_OK)
-        status = keyring_create(host->identity->trust, KEYS_MAX, &host->keyring, err);
-    if (status == STATUS_OK)
-        host->verifier = keyring_verifier(host->keyring);
-    return status;
+    if (host->awaits_quiet)
+        node_connection_check(host);
 }
 
 static enum status start_machine(struct node_host *host, struct error *err)
@@ -219,11 +204,11 @@ static enum status open_all(struct node_host *host, struct error *err)
     enum status status =
         log_open(config->log.file, config->log.level, config->log.format, err, &host->log);
     if (status == STATUS_OK)
-        status = open_identity(host, err);
+        status = node_identity_open(host, err);
     if (status == STATUS_OK)
         status = node_work_open(host, err);
     if (status == STATUS_OK)
-        status = node_link_open(host, err);
+        status = node_identity_watch(host);
     return status == STATUS_OK ? start_machine(host, err) : status;
 }
 
@@ -233,7 +218,10 @@ void node_host_open(struct node_host *host, struct node_group *group, const stru
     *host = (struct node_host){
         .group = group, .config = config, .part = &group->parts[host - group->nodes]};
     CHECK(uv_timer_init(&group->loop, &host->timer) == 0);
+    CHECK(uv_timer_init(&group->loop, &host->check_timer) == 0);
     host->timer.data = host;
+    host->check_timer.data = host;
+    bytes_init(&host->push_envelope, ENVELOPE_BYTES_MAX);
     const enum status status = open_all(host, &err);
     if (status != STATUS_OK)
         node_host_fault(host, "cannot start", status, &err);

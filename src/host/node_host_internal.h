@@ -10,9 +10,9 @@
 #include "host/log.h"
 #include "host/model_file.h"
 #include "host/worker.h"
-#include "identity/envelope_key.h"
+#include "host/credentials.h"
+#include "host/identity_renewer.h"
 #include "identity/keyring.h"
-#include "identity/tls_context.h"
 #include "mesh/mesh.h"
 #include "store/outbox.h"
 #include "train/trainer.h"
@@ -36,9 +36,22 @@ struct node_group {
     bool stopping; /* SIGINT or SIGTERM came */
 };
 
+/* One connection to the coordinator. */
+struct node_link {
+    struct node_host *host;
+    struct node_link *next;
+    struct leaf *leaf;
+    struct credentials *credentials; /* that it was made with */
+    bool is_welcome;                 /* the coordinator let it in */
+    bool is_closing;
+    int64_t replace_ms; /* from when it is to be replaced, for the coordinator's certificate ... */
+    int64_t end_ms;     /* ... which ends then; wall time, INT64_MAX: not known yet */
+};
+
 struct node_host {
     struct node_group *group;
     uv_timer_t timer;
+    uv_timer_t check_timer; /* of the connection's replacement */
     const struct config *config;
     struct log *log;
     int exit_code;
@@ -48,12 +61,19 @@ struct node_host {
     uint32_t jobs; /* submitted to workers and not done yet */
     struct node machine;
     /* Who. */
-    struct identity *identity;
+    struct credentials *credentials; /* of the newest identity */
+    struct identity_renewer *renewer;
+    int64_t renewed_ms; /* when the newest came, wall time */
     struct keyring *keyring;
     struct verifier verifier;
-    struct signer signer;
-    SSL_CTX *tls;
-    struct leaf *leaf;
+    /* Connections. */
+    struct node_link *links;     /* all that are not being closed */
+    uint32_t link_count;         /* with those */
+    struct node_link *link;      /* in use, or being made; null: none */
+    struct node_link *link_next; /* being made to replace it; null: none */
+    bool awaits_quiet;           /* ... once the node is at nothing */
+    uint32_t redial_failures;
+    int64_t redial_ms;                      /* not before, wall time */
     uint8_t instance_id[INSTANCE_ID_BYTES]; /* of the coordinator that welcomed us */
     char coordinator[SPIFFE_ID_MAX];
     /* What is durable. */
@@ -79,6 +99,8 @@ struct node_host {
     uint64_t training_id;
     /* A push under way reads the outbox: the next HOLD waits for its end. */
     uint64_t push_id;
+    struct digest push_key_id;  /* that signed what is being pushed */
+    struct bytes push_envelope; /* where it is not the outbox's */
     struct job *hold_waiting;
     uint64_t outbox_sequence;
     /* Faults that this node plays. */
@@ -134,9 +156,28 @@ struct pace node_faults_pace(struct node_host *host, uint64_t train_id);
 /* After a batch; context is the pace. A trainer's progress callback, and once after training. */
 void node_faults_pause(void *context, uint64_t steps, uint64_t steps_total);
 
-/* node_link.c: join, directives, pulls and pushes. */
-[[nodiscard]] enum status node_link_open(struct node_host *host, struct error *err);
-void node_link_connect(struct node_host *host);
+/* Lets go of the node where it leaves and nothing is under way any more. */
+void node_host_close_if_idle(struct node_host *host);
+
+/* node_connection.c: who the node is, and its connections. */
+[[nodiscard]] enum status node_identity_open(struct node_host *host, struct error *err);
+[[nodiscard]] enum status node_identity_watch(struct node_host *host);
+void node_connection_open(struct node_host *host);
+/* The first Welcome came: the connection is in use from now on. */
+void node_connection_welcomed(struct node_link *link);
+void node_connection_lost(struct node_link *link);
+/* Makes a new connection where one is wanted and the instant is good. */
+void node_connection_check(struct node_host *host);
+void node_connection_cancel(struct node_host *host, uint64_t transfer);
+void node_connection_close(struct node_host *host);
+/* What the connection in use was made with, whose signing key the coordinator knows. */
+struct credentials *node_connection_credentials(const struct node_host *host);
+
+/* node_link.c: directives, pulls and pushes. */
+extern const struct leaf_handlers node_link_handlers; /* context: the struct node_link */
+/* Tells the machine that something failed, but not from within its step. */
+void node_link_fail_later(struct node_host *host, enum node_event_kind kind, uint64_t id,
+                          enum status status);
 void node_link_pull(struct node_host *host, const struct node_effect *effect);
 void node_link_push(struct node_host *host, const struct node_effect *effect);
 

@@ -1,40 +1,40 @@
 /*
- * node_link.c - a node's side of the mesh: the Join and its directives, models pulled, updates
- * pushed.
+ * node_link.c - what travels over a node's connections: directives, models pulled, updates pushed.
  *
  * Beacons are believed only when their signature is the coordinator's that TLS verified and the
- * instance is the one that welcomed us. Not here: what follows from a directive (core/node.c).
+ * instance is the one that welcomed us. Not here: the connections themselves (node_connection.c),
+ * what follows from a directive (core/node.c).
  */
 #include "host/node_host_internal.h"
 
 #include "base/check.h"
-#include "mesh/mesh_direct.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-static enum status identify(void *context, SSL *ssl, struct mesh_peer *ret_peer, struct error *err)
-{
-    struct peer_identity peer;
-    enum status status = identity_peer(ssl, &peer, err);
-    if (status == STATUS_OK)
-        status = spiffe_role_check(&peer.id, SPIFFE_ROLE_COORDINATOR, "Join", err);
-    if (status != STATUS_OK)
-        return status;
-    memcpy(ret_peer->name, peer.id.text, sizeof(peer.id.text));
-    ret_peer->until_unix_s = peer.not_after_unix_s;
-    return STATUS_OK;
-}
+enum { CLOCKS_DIFFER_S = 60 };
 
-static void misbehaved(struct node_host *host, const char *what, const char *text)
+static void misbehaved(struct node_link *link, const char *what, const char *text)
 {
-    log_event(host->log, LOG_WARN, "coordinator.misbehaved", LOG_STR("what", what),
+    log_event(link->host->log, LOG_WARN, "coordinator.misbehaved", LOG_STR("what", what),
               LOG_STR("text", text));
-    leaf_leave(host->leaf);
+    leaf_leave(link->leaf);
 }
 
-static void on_welcome(struct node_host *host, const char *peer, const struct welcome *welcome)
+/* A second Welcome over one connection brings a new signing key of the same coordinator. */
+static enum status check_instance(const struct node_link *link, const struct welcome *welcome,
+                                  struct error *err)
 {
+    if (!link->is_welcome ||
+        memcmp(link->host->instance_id, welcome->instance_id, INSTANCE_ID_BYTES) == 0)
+        return STATUS_OK;
+    return error_set(err, STATUS_PEER, "another instance speaks over the same connection");
+}
+
+static void on_welcome(struct node_link *link, const char *peer, const struct welcome *welcome)
+{
+    struct node_host *const host = link->host;
+    const bool is_first = !link->is_welcome;
     struct error err = {0};
     struct svid_info info;
     enum status status = keyring_add(host->keyring, welcome->chain.certificates,
@@ -45,10 +45,17 @@ static void on_welcome(struct node_host *host, const char *peer, const struct we
     if (status == STATUS_OK && strcmp(welcome->job, host->config->job.name) != 0)
         status = error_set(&err, STATUS_PEER, "its job is %s, ours is %s (job.name)", welcome->job,
                            host->config->job.name);
+    if (status == STATUS_OK)
+        status = check_instance(link, welcome, &err);
     if (status != STATUS_OK) {
-        misbehaved(host, "welcome", err.text);
+        misbehaved(link, "welcome", err.text);
         return;
     }
+    log_event(host->log, LOG_INFO, "coordinator.key", LOG_DIGEST("key", &info.key_id),
+              LOG_I64("ends_in_s", info.not_after_unix_s - clock_unix_s()));
+    if (!is_first)
+        return;
+    node_connection_welcomed(link);
     memcpy(host->instance_id, welcome->instance_id, INSTANCE_ID_BYTES);
     memcpy(host->coordinator, info.id.text, sizeof(host->coordinator));
     struct node_event event = {.kind = NODE_EV_CONNECTED};
@@ -79,12 +86,13 @@ static enum status read_beacon(struct node_host *host, struct slice bytes,
     return STATUS_OK;
 }
 
-static void on_beacon(struct node_host *host, struct slice bytes)
+static void on_beacon(struct node_link *link, struct slice bytes)
 {
+    struct node_host *const host = link->host;
     struct refusal refusal = {0};
     struct envelope_header header = {0};
     if (read_beacon(host, bytes, &header, &refusal) != STATUS_OK) {
-        misbehaved(host, "beacon", refusal.error.text);
+        misbehaved(link, "beacon", refusal.error.text);
         return;
     }
     if (node_faults_dies(host, header.round))
@@ -115,16 +123,27 @@ static void on_settled(struct node_host *host, enum node_event_kind kind,
     node_host_step(host, &event);
 }
 
+/* What a replaced connection still says of rounds is older than what the new one says. */
+static bool is_heard(const struct node_link *link, enum directive_kind kind)
+{
+    const struct node_host *const host = link->host;
+    return link == host->link || link == host->link_next || kind == DIRECTIVE_COUNTED ||
+           kind == DIRECTIVE_DROPPED || kind == DIRECTIVE_FINISHED;
+}
+
 static void on_directive(void *context, const char *peer, const struct directive *directive)
 {
-    struct node_host *const host = context;
+    struct node_link *const link = context;
+    struct node_host *const host = link->host;
     struct node_event event = {.kind = NODE_EV_FINISHED};
+    if (host->leaving || !is_heard(link, directive->kind))
+        return;
     switch (directive->kind) {
     case DIRECTIVE_WELCOME:
-        on_welcome(host, peer, &directive->welcome);
+        on_welcome(link, peer, &directive->welcome);
         break;
     case DIRECTIVE_BEACON:
-        on_beacon(host, directive->beacon);
+        on_beacon(link, directive->beacon);
         break;
     case DIRECTIVE_COUNTED:
         on_settled(host, NODE_EV_COUNTED, &directive->counted.update,
@@ -149,11 +168,10 @@ static void on_directive(void *context, const char *peer, const struct directive
 
 static void on_lost(void *context, enum status status, const char *reason)
 {
-    struct node_host *const host = context;
-    log_event(host->log, LOG_INFO, "connection.ended", LOG_STATUS(status),
+    struct node_link *const link = context;
+    log_event(link->host->log, LOG_INFO, "connection.ended", LOG_STATUS(status),
               LOG_STR("reason", reason));
-    struct node_event event = {.kind = NODE_EV_LOST};
-    node_host_step(host, &event);
+    node_connection_lost(link);
 }
 
 /* The model must be the announced one, of the tensors that are configured here. */
@@ -187,21 +205,36 @@ static void complete_pull(struct node_host *host, enum status status, const char
 
 static void on_pulled(void *context, uint64_t id, enum status status, const char *reason)
 {
-    struct node_host *const host = context;
+    struct node_host *const host = ((struct node_link *)context)->host;
     CHECK(id == host->pull_id);
     complete_pull(host, status, reason);
+}
+
+/*
+ * Whether a refusal speaks of the signing key and not of the update: the key is not the one in use
+ * any more, or its certificate has ended, by the coordinator's clock if not by ours.
+ */
+static bool is_about_the_key(const struct node_host *host, const struct receipt *receipt)
+{
+    const struct credentials *const credentials = node_connection_credentials(host);
+    if (receipt->accepted || receipt->reason != REASON_IDENTITY)
+        return false;
+    return !digest_equal(&host->push_key_id, &credentials->signer.key_id) ||
+           clock_unix_s() + CLOCKS_DIFFER_S >= credentials->identity->envelope.not_after_unix_s;
 }
 
 static void on_receipt(void *context, uint64_t id, enum status status,
                        const struct receipt *receipt)
 {
-    struct node_host *const host = context;
+    struct node_host *const host = ((struct node_link *)context)->host;
     CHECK(id == host->push_id);
     host->push_id = 0;
     struct node_event event = {.kind = NODE_EV_RECEIPT, .id = id, .status = status};
     if (status == STATUS_OK) {
         event.receipt.accepted = receipt->accepted;
         event.receipt.reason = receipt->reason;
+        if (is_about_the_key(host, receipt))
+            event.status = STATUS_IDENTITY; /* the update is pushed again, under a newer key */
         if (!receipt->accepted)
             log_event(host->log, LOG_WARN, "receipt.refused",
                       LOG_STR("reason", reason_name(receipt->reason)),
@@ -211,31 +244,12 @@ static void on_receipt(void *context, uint64_t id, enum status status,
     node_work_push_ended(host);
 }
 
-static const struct leaf_handlers handlers = {
+const struct leaf_handlers node_link_handlers = {
     .on_directive = on_directive,
     .on_lost = on_lost,
     .on_pulled = on_pulled,
     .on_receipt = on_receipt,
 };
-
-enum status node_link_open(struct node_host *host, struct error *err)
-{
-    char address[CONFIG_ADDRESS_MAX];
-    const struct config *const config = host->config;
-    memcpy(address, config->node.connect, sizeof(address));
-    char *const colon = strrchr(address, ':');
-    CHECK(colon != nullptr); /* the configuration check saw to it */
-    *colon = 0;
-    const struct leaf_direct_options options = {
-        .host = address,
-        .port = (uint16_t)strtoul(colon + 1, nullptr, 10),
-        .tls = host->tls,
-        .identify = identify,
-        .message_bytes_max = config->limits.message_bytes_max,
-        .keepalive_ms = (uint32_t)(config->limits.heartbeat_s * 1000),
-    };
-    return leaf_direct_create(&host->group->loop, &options, &handlers, host, &host->leaf, err);
-}
 
 /* A failure to begin is told like a lost connection, but not from within the step. */
 struct failed_job {
@@ -266,8 +280,8 @@ static void tell_failed(struct job *job)
     node_host_done(host);
 }
 
-static void fail_later(struct node_host *host, enum node_event_kind kind, uint64_t id,
-                       enum status status)
+void node_link_fail_later(struct node_host *host, enum node_event_kind kind, uint64_t id,
+                          enum status status)
 {
     struct failed_job *const failed = calloc(1, sizeof(*failed));
     CHECK(failed != nullptr);
@@ -277,36 +291,6 @@ static void fail_later(struct node_host *host, enum node_event_kind kind, uint64
     failed->id = id;
     failed->status = status;
     node_host_submit(host, host->disk, &failed->job);
-}
-
-void node_link_connect(struct node_host *host)
-{
-    struct error err = {0};
-    struct join_request request = {.epoch_seen = host->machine.epoch_seen};
-    uint8_t *ders[CHAIN_COUNT_MAX] = {nullptr};
-    const int count = sk_X509_num(host->identity->envelope_chain);
-    for (int i = 0; i < count && i < CHAIN_COUNT_MAX; i++) {
-        const int size = i2d_X509(sk_X509_value(host->identity->envelope_chain, i), &ders[i]);
-        CHECK(size > 0);
-        request.chain.certificates[i] = (struct slice){ders[i], (size_t)size};
-        request.chain.count++;
-    }
-    memcpy(request.spiffe_id, host->identity->svid.id.text, sizeof(request.spiffe_id));
-    memcpy(request.job, host->config->job.name, sizeof(host->config->job.name));
-    const struct kept_update *const kept = &host->machine.kept;
-    request.has_held = node_awaits_settlement(&host->machine);
-    request.held_state = kept->state == UPDATE_ACCEPTED ? HELD_ACCEPTED : HELD_UNSENT;
-    request.held = (struct update_ref){.attempt = kept->key.attempt,
-                                       .epoch = kept->key.epoch,
-                                       .round = kept->key.round,
-                                       .payload_digest = kept->key.payload_digest};
-    const enum status status = leaf_join(host->leaf, &request, &err);
-    for (int i = 0; i < CHAIN_COUNT_MAX; i++)
-        OPENSSL_free(ders[i]);
-    if (status == STATUS_OK)
-        return;
-    log_event(host->log, LOG_WARN, "join.failed", LOG_STATUS(status), LOG_STR("text", err.text));
-    fail_later(host, NODE_EV_LOST, 0, status);
 }
 
 void node_link_pull(struct node_host *host, const struct node_effect *effect)
@@ -322,21 +306,56 @@ void node_link_pull(struct node_host *host, const struct node_effect *effect)
         host->pull_bytes = malloc(version->blob_bytes);
         status = host->pull_bytes == nullptr
                      ? STATUS_NO_MEMORY
-                     : leaf_pull(host->leaf, effect->id, &version->blob_digest, host->pull_bytes,
-                                 version->blob_bytes);
+                     : leaf_pull(host->link->leaf, effect->id, &version->blob_digest,
+                                 host->pull_bytes, version->blob_bytes);
     }
     if (status != STATUS_OK)
-        fail_later(host, NODE_EV_PULLED, effect->id, status);
+        node_link_fail_later(host, NODE_EV_PULLED, effect->id, status);
+}
+
+/*
+ * The envelope as it goes out: signed by the key that the coordinator has heard of over this
+ * connection. It is the same update whoever of the node's keys signs it, so the outbox keeps it as
+ * it was.
+ */
+static enum status sign_for_now(struct node_host *host, struct slice *envelope, struct error *err)
+{
+    const struct envelope_limits limits = {.payload_bytes_max = OUTBOX_PAYLOAD_BYTES_MAX,
+                                           .codecs = 1};
+    const struct signer *const signer = &node_connection_credentials(host)->signer;
+    struct envelope parsed;
+    struct refusal refusal = {0};
+    enum status status = envelope_parse(*envelope, &limits, &parsed, &refusal);
+    if (status != STATUS_OK)
+        return error_set(err, status, "%s", refusal.error.text);
+    host->push_key_id = signer->key_id;
+    if (digest_equal(&parsed.header.key_id, &signer->key_id))
+        return STATUS_OK;
+    bytes_deinit(&host->push_envelope);
+    bytes_init(&host->push_envelope, ENVELOPE_BYTES_MAX);
+    status = envelope_seal(&parsed.header, signer, &host->push_envelope, err);
+    if (status != STATUS_OK)
+        return status;
+    log_event(host->log, LOG_INFO, "update.signed_again", LOG_U64("round", parsed.header.round),
+              LOG_DIGEST("key", &signer->key_id));
+    *envelope = bytes_slice(&host->push_envelope);
+    return STATUS_OK;
 }
 
 void node_link_push(struct node_host *host, const struct node_effect *effect)
 {
     struct outbox_update update;
+    struct error err = {0};
     CHECK(host->push_id == 0);
     host->push_id = effect->id;
-    enum status status = outbox_get(host->outbox, &update, nullptr);
+    enum status status = outbox_get(host->outbox, &update, &err);
     if (status == STATUS_OK)
-        status = leaf_push(host->leaf, effect->id, update.envelope, update.payload);
-    if (status != STATUS_OK)
-        fail_later(host, NODE_EV_RECEIPT, effect->id, status);
+        status = sign_for_now(host, &update.envelope, &err);
+    if (status == STATUS_OK)
+        status = leaf_push(host->link->leaf, effect->id, update.envelope, update.payload);
+    if (status == STATUS_OK)
+        return;
+    log_event(host->log, LOG_WARN, "update.not_pushed", LOG_STATUS(status),
+              LOG_STR("text", err.text));
+    node_link_fail_later(host, NODE_EV_RECEIPT, effect->id, status);
 }

@@ -25,6 +25,7 @@ struct work_job {
     struct node_event event;
     struct node_effect effect;
     struct error error;
+    struct credentials *credentials; /* of a HOLD: they sign */
     uint64_t sequence;
 };
 
@@ -50,6 +51,7 @@ static void complete(struct work_job *work, const char *what)
     if (work->event.status != STATUS_OK && work->event.kind != NODE_EV_TRAINED)
         node_host_say(host, what, work->error.text);
     node_host_step(host, &work->event);
+    credentials_unref(work->credentials);
     free(work);
     node_host_done(host);
 }
@@ -136,7 +138,7 @@ static enum status seal(struct work_job *work, struct bytes *envelope, struct ou
                                           .round = beacon->round,
                                           .attempt = beacon->attempt,
                                           .payload_digest = payload};
-    return envelope_seal(&header, &host->signer, envelope, &work->error);
+    return envelope_seal(&header, &work->credentials->signer, envelope, &work->error);
 }
 
 static void run_hold(struct job *job)
@@ -166,9 +168,10 @@ static void on_held(struct job *job)
 void node_work_hold(struct node_host *host, const struct node_effect *effect)
 {
     struct work_job *const work = work_create(host, effect, NODE_EV_HELD, run_hold, on_held);
+    work->credentials = credentials_ref(node_connection_credentials(host));
     if (host->push_id != 0) {
         host->hold_waiting = &work->job;
-        leaf_cancel(host->leaf, host->push_id);
+        node_connection_cancel(host, host->push_id);
         return;
     }
     node_host_submit(host, host->disk, &work->job);
@@ -259,7 +262,7 @@ enum status node_work_kept(struct node_host *host, struct kept_update *ret_kept,
     status = envelope_parse(update.envelope, &limits, &envelope, &refusal);
     const struct envelope_header *const header = &envelope.header;
     if (status != STATUS_OK || strcmp(header->job, host->config->job.name) != 0 ||
-        strcmp(header->spiffe_id, host->identity->svid.id.text) != 0) {
+        strcmp(header->spiffe_id, host->credentials->identity->svid.id.text) != 0) {
         log_event(host->log, LOG_WARN, "outbox.foreign",
                   LOG_STR("text", "the kept update is of another job or identity"));
         return STATUS_OK;
@@ -336,7 +339,10 @@ enum status node_work_open(struct node_host *host, struct error *err)
 
 void node_work_close(struct node_host *host)
 {
-    free(host->hold_waiting);
+    struct work_job *const waiting = (struct work_job *)host->hold_waiting;
+    if (waiting != nullptr)
+        credentials_unref(waiting->credentials);
+    free(waiting);
     if (host->trainer != nullptr)
         host->trainer_ops->close(host->trainer);
     outbox_close(host->outbox);

@@ -102,23 +102,39 @@ static void remove_at(struct keyring *keyring, size_t at)
             sizeof(*keyring->entries) * (keyring->count - at));
 }
 
-/* One SPIFFE ID holds a few keys only: those that are expired make room, else the first to end. */
+/*
+ * Of an id's keys that are expired only the newest stays: a commit may still ask for the
+ * certificate of what was signed with it.
+ */
+static void forget_expired_of_one(struct keyring *keyring, const char *spiffe_id,
+                                  int64_t now_unix_s)
+{
+    int64_t newest = INT64_MIN;
+    for (size_t i = keyring->count; i > 0; i--) {
+        const struct svid_info *const info = &keyring->entries[i - 1].info;
+        if (info->not_after_unix_s <= now_unix_s && info->not_after_unix_s > newest &&
+            strcmp(info->id.text, spiffe_id) == 0)
+            newest = info->not_after_unix_s;
+    }
+    for (size_t i = keyring->count; i > 0; i--) {
+        const struct svid_info *const info = &keyring->entries[i - 1].info;
+        if (info->not_after_unix_s < newest && strcmp(info->id.text, spiffe_id) == 0)
+            remove_at(keyring, i - 1);
+    }
+}
+
+/* One SPIFFE ID holds a few keys only: the one that ends first makes room. */
 static void limit_keys_of_one(struct keyring *keyring, const char *spiffe_id, int64_t now_unix_s)
 {
     size_t held = 0;
     size_t first_to_end = 0;
-    for (size_t i = keyring->count; i > 0; i--) {
-        const struct svid_info *const info = &keyring->entries[i - 1].info;
-        if (strcmp(info->id.text, spiffe_id) != 0)
+    forget_expired_of_one(keyring, spiffe_id, now_unix_s);
+    for (size_t i = 0; i < keyring->count; i++) {
+        if (strcmp(keyring->entries[i].info.id.text, spiffe_id) != 0)
             continue;
-        if (info->not_after_unix_s <= now_unix_s) {
-            remove_at(keyring, i - 1);
-            first_to_end -= held > 0; /* those found so far are above */
-            continue;
-        }
-        if (held == 0 ||
-            info->not_after_unix_s < keyring->entries[first_to_end].info.not_after_unix_s)
-            first_to_end = i - 1;
+        if (held == 0 || keyring->entries[i].info.not_after_unix_s <
+                             keyring->entries[first_to_end].info.not_after_unix_s)
+            first_to_end = i;
         held++;
     }
     if (held >= KEYRING_KEYS_OF_ONE_MAX)

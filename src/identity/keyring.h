@@ -2,8 +2,8 @@
  * keyring.h - the envelope keys of everybody known: by key id, each with its certificate.
  *
  * Bounded: when it is full, keys that are expired make room, then new ones are refused. One SPIFFE
- * ID holds at most KEYRING_KEYS_OF_ONE_MAX keys; a further one takes the place of those that are
- * expired, else of that which ends first.
+ * ID holds at most KEYRING_KEYS_OF_ONE_MAX keys; a further one makes all that are expired go but
+ * the newest, then that which ends first.
  * Thread-safe throughout.
  */
 #pragma once

@@ -188,6 +188,7 @@ enum status identity_peer(const SSL *ssl, struct peer_identity *ret_peer, struct
     if (size != 2 || memcmp(protocol, "h2", 2) != 0)
         return error_set(err, STATUS_IDENTITY, "the peer did not agree on h2 (ALPN)");
     *ret_peer = (struct peer_identity){.id = finding->info.id,
+                                       .not_before_unix_s = finding->info.not_before_unix_s,
                                        .not_after_unix_s = finding->info.not_after_unix_s,
                                        .fingerprint = finding->info.fingerprint};
     return STATUS_OK;

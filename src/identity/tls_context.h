@@ -13,6 +13,7 @@
 /* Who is at the other end, after the handshake. */
 struct peer_identity {
     struct spiffe_id id; /* with role and name */
+    int64_t not_before_unix_s;
     int64_t not_after_unix_s;
     struct digest fingerprint;
 };

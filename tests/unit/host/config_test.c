@@ -65,7 +65,7 @@ static void defaults_are_those_of_the_specification(void **state)
     assert_true(config.optimiser.learning_rate == 1);
     assert_int_equal(config.validation.samples, 5000);
     assert_string_equal(config.identity.trust_domain, "fedra.local");
-    assert_int_equal(config.identity.ttl_s, 86400);
+    assert_int_equal(config.identity.ttl_s, 3600);
     assert_true(config.limits.update_norm_max == 100);
     assert_int_equal(config.limits.samples_max, 1000000);
     assert_int_equal(config.limits.nodes_max, 10000);
