@@ -11,13 +11,16 @@
 #include "cli/config_command.h"
 #include "cli/node_command.h"
 #include "cli/up_children.h"
+#include "cli/up_resume.h"
 #include "cli/up_summary.h"
 #include "host/clock.h"
 #include "host/fault_plan.h"
 #include "host/job_data.h"
 #include "host/run_data.h"
+#include "host/run_record.h"
 #include "host/run_setup.h"
 #include "host/supervisor.h"
+#include "store/lock_file.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -52,6 +55,8 @@ struct up {
     struct run_shape shape;
     enum phase phase;
     int exit_code;
+    int lock;                  /* of the folder */
+    enum up_standing standing; /* what a run that goes on was found to be */
     bool ended;                /* the job has, and there is a summary */
     bool compares;             /* the model is trained centrally too, after the job */
     uint64_t signalled_ns;     /* when the first signal to end came */
@@ -65,20 +70,29 @@ struct up {
 
 struct up_options {
     const char *file;
-    uint64_t nodes;
+    uint64_t nodes; /* 0: not given */
     uint64_t per_process;
     uint64_t seed;
+    bool resume;
+    struct run_record record;
     const char *folder;
     const char *label;
     struct option_list sets;
 };
+
+static bool came_to_its_own_end(const struct up *up)
+{
+    struct up_outcome outcome;
+    return up_summary_read_outcome(up->folder, &outcome, nullptr) == STATUS_OK &&
+           !outcome.cancelled;
+}
 
 /* After a job that came to its own end, when nothing else runs any more. */
 static bool begin_comparing(struct up *up)
 {
     struct error err = {0};
     if (!up->compares || (up->exit_code != EXIT_SUCCESS && up->exit_code != EXIT_DIVERGED) ||
-        !up_summary_is_whole(up->folder))
+        !came_to_its_own_end(up))
         return false;
     up->compares = false;
     up->phase = COMPARING;
@@ -158,7 +172,11 @@ static void on_signal(uv_signal_t *handle, int number)
         return;
     }
     up->signalled_ns = now;
-    fprintf(stderr, "fedra up: ending the job; once more ends it at once\n");
+    up_note_interruption(up->folder);
+    fprintf(stderr,
+            "fedra up: ending the job; once more ends it at once; to go on later: fedra up "
+            "--resume --run-dir %s\n",
+            up->folder);
     enter(up, CANCELLING, END_COORDINATOR_MS);
     supervisor_stop(up->supervisor, up_coordinator(&up->children), SIGTERM);
     if (up_coordinator(&up->children)->pid == 0)
@@ -251,6 +269,7 @@ static void forget(struct up *up)
     up_children_deinit(&up->children);
     free(up->faults);
     log_close(up->log);
+    lock_file_close(up->lock);
     free(up);
 }
 
@@ -260,6 +279,11 @@ static enum status start_children(struct up *up, struct error *err)
     enum status status = STATUS_OK;
     snprintf(pid, sizeof(pid), "%ld", (long)getpid());
     CHECK(setenv(NODE_STARTED_BY, pid, 1) == 0);
+    if (up->standing == UP_COMPARES) {
+        up->phase = LEAVING; /* the job has ended, nobody runs */
+        stop_if_all_ended(up);
+        return STATUS_OK;
+    }
     for (uint32_t i = 0; i + 1 < up->children.count && status == STATUS_OK; i++)
         status = supervisor_start(up->supervisor, &up->children.children[i], err);
     return status;
@@ -348,23 +372,60 @@ static enum status run_children(struct up *up, const struct config *config, stru
     return status;
 }
 
+static void name_folder(struct up *up, const struct up_options *options,
+                        const struct config *config)
+{
+    char stamp[32];
+    struct tm now;
+    const time_t seconds = (time_t)clock_unix_s();
+    if (options->folder != nullptr) {
+        snprintf(up->folder, sizeof(up->folder), "%s", options->folder);
+        return;
+    }
+    gmtime_r(&seconds, &now);
+    strftime(stamp, sizeof(stamp), "%Y%m%dT%H%M%SZ", &now);
+    snprintf(up->folder, sizeof(up->folder), "runs/%s-%s", config->job.name, stamp);
+}
+
+/* One `fedra up` at a time in a folder. */
+static enum status lock_folder(struct up *up, struct error *err)
+{
+    char path[RUN_PATH_MAX + 32];
+    snprintf(path, sizeof(path), "%s/up.lock", up->folder);
+    return lock_file_open(path, &up->lock, err);
+}
+
+static enum status prepare_new(struct up *up, struct config *config, struct error *err)
+{
+    enum status status = job_check_data(config, err);
+    if (status == STATUS_OK)
+        status = run_setup(up->folder, config, &up->shape, err);
+    if (status == STATUS_OK)
+        status = lock_folder(up, err);
+    return status;
+}
+
+/* The folder was found to be that of a run before config was read from it. */
+static enum status prepare_again(struct up *up, struct config *config,
+                                 const struct run_record *record, struct error *err)
+{
+    enum status status = lock_folder(up, err);
+    if (status == STATUS_OK)
+        status = up_find_standing(up->folder, config, &up->standing, err);
+    if (status == STATUS_OK && up->standing == UP_GOES_ON)
+        status = run_setup_again(up->folder, config, record, err);
+    return status;
+}
+
 static enum status prepare(struct up *up, const struct up_options *options, struct config *config,
                            struct error *err)
 {
     char path[RUN_PATH_MAX + 32];
-    if (options->folder != nullptr) {
-        snprintf(up->folder, sizeof(up->folder), "%s", options->folder);
-    } else {
-        char stamp[32];
-        struct tm now;
-        const time_t seconds = (time_t)clock_unix_s();
-        gmtime_r(&seconds, &now);
-        strftime(stamp, sizeof(stamp), "%Y%m%dT%H%M%SZ", &now);
-        snprintf(up->folder, sizeof(up->folder), "runs/%s-%s", config->job.name, stamp);
-    }
-    enum status status = job_check_data(config, err);
-    if (status == STATUS_OK)
-        status = run_setup(up->folder, config, &up->shape, err);
+    name_folder(up, options, config);
+    up->shape = options->record.shape;
+    up->compares = up_wants_comparison(config);
+    enum status status = options->resume ? prepare_again(up, config, &options->record, err)
+                                         : prepare_new(up, config, err);
     if (status == STATUS_OK)
         status = up_children_init(&up->children, up->folder, &up->shape, config->identity.authority,
                                   err);
@@ -374,30 +435,43 @@ static enum status prepare(struct up *up, const struct up_options *options, stru
     return log_open(path, LOG_INFO, LOG_FORMAT_TEXT, err, &up->log);
 }
 
+static void say_begin(struct up *up, const struct config *config)
+{
+    const unsigned long long rounds_max = config->convergence.max_rounds;
+    const unsigned long long rounds = count_rounds(up);
+    if (up->standing == UP_ENDED)
+        printf("the job has ended already; the run's folder is %s\n", up->folder);
+    else if (rounds > 0 || up->standing == UP_COMPARES)
+        printf("%u nodes, after %llu of up to %llu rounds; the run's folder is %s\n",
+               up->shape.nodes, rounds, rounds_max, up->folder);
+    else
+        printf("%u nodes, up to %llu rounds; the run's folder is %s\n", up->shape.nodes, rounds_max,
+               up->folder);
+    fflush(stdout);
+}
+
 static int run(const struct up_options *options, struct config *config)
 {
     struct up *const up = calloc(1, sizeof(*up));
     struct error err = {0};
     CHECK(up != nullptr);
     signal(SIGPIPE, SIG_IGN);
-    up->shape = (struct run_shape){.nodes = (uint32_t)options->nodes,
-                                   .per_process = (uint32_t)options->per_process};
+    up->lock = -1;
     up->exit_code = EXIT_FAILURE;
-    up->compares = config->central.epochs > 0 && config->data.format != CONFIG_DATA_NONE &&
-                   config->data.evaluate_test_at_end;
     enum status status = prepare(up, options, config, &err);
     if (status == STATUS_OK) {
-        printf("%u nodes, up to %llu rounds; the run's folder is %s\n", up->shape.nodes,
-               (unsigned long long)config->convergence.max_rounds, up->folder);
-        fflush(stdout);
-        status = run_children(up, config, &err);
+        say_begin(up, config);
+        if (up->standing != UP_GOES_ON)
+            up->exit_code = EXIT_SUCCESS;
+        if (up->standing != UP_ENDED)
+            status = run_children(up, config, &err);
     }
     if (status != STATUS_OK) {
         fprintf(stderr, "fedra up: %s\n", err.text[0] != 0 ? err.text : status_text(status));
         up->exit_code = EXIT_FAILURE;
     } else if (up->exit_code != EXIT_FAILURE || up->ended) {
         up_summary_print(up->folder, options->label);
-        if (up->exit_code == EXIT_SUCCESS && !up_summary_is_whole(up->folder))
+        if (up->exit_code == EXIT_SUCCESS && up->standing != UP_ENDED && !came_to_its_own_end(up))
             up->exit_code = EXIT_FAILURE; /* somebody else cancelled it */
     }
     const int code = up->exit_code;
@@ -425,41 +499,91 @@ static enum status adapt(const struct up_options *options, struct config *config
     return status;
 }
 
-int up_command(int argc, char **argv)
+/* A new run: the job's configuration, made one for this many nodes. EXIT_SUCCESS, EXIT_USAGE. */
+static int read_new(struct up_options *options, struct config *config)
 {
-    struct up_options options = {.nodes = NODES_DEFAULT, .per_process = 1, .seed = UINT64_MAX};
+    options->nodes = options->nodes > 0 ? options->nodes : NODES_DEFAULT;
+    options->per_process = options->per_process > 0 ? options->per_process : 1;
+    options->record.shape = (struct run_shape){.nodes = (uint32_t)options->nodes,
+                                               .per_process = (uint32_t)options->per_process};
+    if (command_load_config(options->file, &options->sets, config) != STATUS_OK ||
+        adapt(options, config) != STATUS_OK)
+        return EXIT_USAGE;
+    return EXIT_SUCCESS;
+}
+
+/* A run that goes on: what it is stands in its folder. */
+static int read_again(struct up_options *options, struct config *config)
+{
+    char path[RUN_PATH_MAX + 64];
+    const struct option_list no_sets = {0};
+    struct error err = {0};
+    if (options->folder == nullptr) {
+        fprintf(stderr, "fedra up: --resume needs the run's folder, --run-dir DIR\n");
+        return EXIT_USAGE;
+    }
+    if (options->file != nullptr || options->nodes > 0 || options->per_process > 0 ||
+        options->seed != UINT64_MAX || options->sets.count > 0) {
+        fprintf(stderr, "fedra up: --resume goes on as the run began: it takes no FILE, --nodes, "
+                        "--per-process, --seed and --set\n");
+        return EXIT_USAGE;
+    }
+    if (run_record_read(options->folder, &options->record, &err) != STATUS_OK) {
+        fprintf(stderr, "fedra up: --resume: %s\n", err.text);
+        return EXIT_FAILURE;
+    }
+    snprintf(path, sizeof(path), "%s/config/coordinator.yaml", options->folder);
+    return command_load_config(path, &no_sets, config) == STATUS_OK ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+static int parse(int argc, char **argv, struct up_options *options)
+{
     const struct option_spec specs[] = {
-        {"nodes", 'n', "N", "how many nodes [10]", .number = &options.nodes, .min = 1,
+        {"nodes", 'n', "N", "how many nodes [10]", .number = &options->nodes, .min = 1,
          .max = RUN_NODES_MAX},
         {"per-process", 0, "P", "how many of them in each process [1]",
-         .number = &options.per_process, .min = 1, .max = RUN_PER_PROCESS_MAX},
-        {"seed", 0, "S", "instead of job.seed", .number = &options.seed, .min = 0,
+         .number = &options->per_process, .min = 1, .max = RUN_PER_PROCESS_MAX},
+        {"seed", 0, "S", "instead of job.seed", .number = &options->seed, .min = 0,
          .max = UINT64_MAX - 1},
-        {"run-dir", 0, "DIR", "a new folder for the run [runs/JOB-TIME]", .text = &options.folder},
-        {"set", 0, "KEY=VALUE", "override a key; may be repeated", .list = &options.sets},
-        {"label", 0, "WORD", "end with one line \"WORD: outcome=...\"", .text = &options.label},
+        {"run-dir", 0, "DIR", "a new folder for the run [runs/JOB-TIME]", .text = &options->folder},
+        {"resume", 0, nullptr, "go on with the run in --run-dir", .flag = &options->resume},
+        {"set", 0, "KEY=VALUE", "override a key; may be repeated", .list = &options->sets},
+        {"label", 0, "WORD", "end with one line \"WORD: outcome=...\"", .text = &options->label},
     };
     const struct option_table table = {
         .usage = "up FILE [--nodes N] [--per-process P] [--seed S] [--run-dir DIR] "
-                 "[--set KEY=VALUE]... [--label WORD]",
+                 "[--set KEY=VALUE]... [--label WORD] | up --resume --run-dir DIR [--label WORD]",
         .help = "Runs an authority, a coordinator and N nodes on this machine as separate "
-                "processes until the job ends. Exit code: 0 converged or exhausted, 3 diverged, "
-                "130 Ctrl-C, 1 a fault, 2 wrong usage or configuration.",
+                "processes until the job ends. With --resume it goes on with a run that was killed "
+                "or interrupted, as it began; where the job has ended it says so. Exit code: 0 "
+                "converged or exhausted, 3 diverged, 130 Ctrl-C, 1 a fault, 2 wrong usage or "
+                "configuration.",
         .specs = specs,
         .spec_count = sizeof(specs) / sizeof(*specs),
-        .operands_min = 1,
         .operands_max = 1,
     };
     uint32_t operands = 0;
     const int early = options_parse_or_exit_code(&table, argc, argv, &operands);
     if (early >= 0)
         return early;
-    options.file = argv[1];
+    options->file = operands > 0 ? argv[1] : nullptr;
+    if (options->file == nullptr && !options->resume) {
+        fprintf(stderr, "fedra up: needs the job's configuration, up FILE\n");
+        return EXIT_USAGE;
+    }
+    return -1;
+}
+
+int up_command(int argc, char **argv)
+{
+    struct up_options options = {.seed = UINT64_MAX};
+    const int early = parse(argc, argv, &options);
+    if (early >= 0)
+        return early;
     struct config *const config = malloc(sizeof(*config));
     CHECK(config != nullptr);
-    int code = EXIT_USAGE;
-    if (command_load_config(options.file, &options.sets, config) == STATUS_OK &&
-        adapt(&options, config) == STATUS_OK)
+    int code = options.resume ? read_again(&options, config) : read_new(&options, config);
+    if (code == EXIT_SUCCESS)
         code = run(&options, config);
     free(config);
     return code;

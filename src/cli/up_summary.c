@@ -78,20 +78,23 @@ out:
     return status;
 }
 
-static bool is_whole(yyjson_doc *doc)
-{
-    const char *const outcome = yyjson_get_str(yyjson_obj_get(yyjson_doc_get_root(doc), "outcome"));
-    return outcome != nullptr && strcmp(outcome, "cancelled") != 0;
-}
-
-bool up_summary_is_whole(const char *folder)
+enum status up_summary_read_outcome(const char *folder, struct up_outcome *ret_outcome,
+                                    struct error *err)
 {
     yyjson_doc *doc = nullptr;
-    if (read_json(folder, "summary.json", &doc, nullptr) != STATUS_OK)
-        return false;
-    const bool whole = is_whole(doc);
+    *ret_outcome = (struct up_outcome){0};
+    const enum status status = read_json(folder, "summary.json", &doc, err);
+    if (status != STATUS_OK)
+        return status;
+    yyjson_val *const root = yyjson_doc_get_root(doc);
+    const char *const outcome = yyjson_get_str(yyjson_obj_get(root, "outcome"));
+    ret_outcome->known = outcome != nullptr;
+    ret_outcome->cancelled = outcome != nullptr && strcmp(outcome, "cancelled") == 0;
+    ret_outcome->compared = yyjson_is_num(yyjson_obj_get(root, "central_accuracy"));
     yyjson_doc_free(doc);
-    return whole;
+    return ret_outcome->known
+               ? STATUS_OK
+               : error_set(err, STATUS_CORRUPT, "%s/summary.json is damaged", folder);
 }
 
 static void write_accuracy(yyjson_val *root, const char *key, char ret_text[static FIGURE_MAX])

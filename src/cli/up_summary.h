@@ -13,8 +13,16 @@
 /* Copies the accuracy of RUN/central.json into RUN/summary.json. IO, CORRUPT, NO_MEMORY. */
 [[nodiscard]] enum status up_summary_add_central(const char *folder, struct error *err);
 
-/* Whether RUN/summary.json says that the job came to its own end: it was not cancelled. */
-bool up_summary_is_whole(const char *folder);
+/* How the job ended, by RUN/summary.json. */
+struct up_outcome {
+    bool known;     /* there is a summary */
+    bool cancelled; /* it did not come to its own end */
+    bool compared;  /* with central training */
+};
+
+/* Errors: NOT_FOUND, CORRUPT, IO; ret_outcome says unknown then. */
+[[nodiscard]] enum status
+up_summary_read_outcome(const char *folder, struct up_outcome *ret_outcome, struct error *err);
 
 /*
  * Prints the summary on standard output; the last line is "LABEL: outcome=..." where label is not

@@ -10,7 +10,9 @@
 #include "host/fault_plan.h"
 #include "host/free_port.h"
 #include "host/run_data.h"
+#include "host/run_record.h"
 #include "identity/authority_identity.h"
+#include "store/durable_file.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -81,6 +83,18 @@ static enum status make_folders(const char *folder, struct error *err)
     return status;
 }
 
+/* Whether a process can live with the identity it has: the other half is time to renew it. */
+static bool is_fresh(const struct config *config, const char *path)
+{
+    struct identity *identity = nullptr;
+    const int64_t now = clock_unix_s();
+    if (identity_open(path, now + (int64_t)(config->identity.ttl_s / 2), &identity, nullptr) !=
+        STATUS_OK)
+        return false;
+    identity_close(identity);
+    return true;
+}
+
 static enum status issue(const struct authority *authority, const struct config *config,
                          const char *folder, enum spiffe_role role, const char *name,
                          const char *place, struct error *err)
@@ -91,12 +105,15 @@ static enum status issue(const struct authority *authority, const struct config 
     if (status != STATUS_OK)
         return status;
     snprintf(path, sizeof(path), "%s/identity/%s", folder, place);
+    if (is_fresh(config, path))
+        return STATUS_OK;
     return authority_make_identity(
         authority, id.text,
         config->identity.tls_key == CONFIG_TLS_P256 ? IDENTITY_KEY_P256 : IDENTITY_KEY_ML_DSA_65,
         (uint32_t)config->identity.ttl_s, path, clock_unix_s(), err);
 }
 
+/* Issues what is not there, has ended, or has less than half of its life left. */
 static enum status issue_all(const char *folder, const struct config *config, uint32_t nodes,
                              struct error *err)
 {
@@ -104,9 +121,7 @@ static enum status issue_all(const char *folder, const struct config *config, ui
     char name[CONFIG_NAME_MAX];
     struct authority *authority = nullptr;
     snprintf(path, sizeof(path), "%s/authority", folder);
-    enum status status = authority_init(path, config->identity.trust_domain, clock_unix_s(), err);
-    if (status == STATUS_OK)
-        status = authority_open(path, &authority, err);
+    enum status status = authority_open(path, &authority, err);
     if (status == STATUS_OK)
         status = issue(authority, config, folder, SPIFFE_ROLE_COORDINATOR, "", "coordinator", err);
     if (status == STATUS_OK)
@@ -122,7 +137,7 @@ static enum status issue_all(const char *folder, const struct config *config, ui
 }
 
 /* Restarts of coordinator and authority must find the same ports: free ones are picked once. */
-static enum status pick_ports(struct config *config, struct error *err)
+static enum status pick_ports(struct config *config, bool picks, struct error *err)
 {
     uint16_t port = 0;
     uint16_t authority = 0;
@@ -130,7 +145,7 @@ static enum status pick_ports(struct config *config, struct error *err)
     for (authority = port; status == STATUS_OK && authority == port;)
         status = free_port_pick(&authority, err);
     char *const colon = strrchr(config->server.listen, ':');
-    if (status == STATUS_OK && colon != nullptr && strcmp(colon, ":0") == 0)
+    if (status == STATUS_OK && picks)
         snprintf(colon, sizeof(config->server.listen) - (size_t)(colon - config->server.listen),
                  ":%u", port);
     snprintf(config->identity.authority, sizeof(config->identity.authority), "127.0.0.1:%u",
@@ -138,20 +153,25 @@ static enum status pick_ports(struct config *config, struct error *err)
     return status;
 }
 
+/* Whole or not at all: what is there stays until the new file has its place. */
 static enum status write_config(const struct config *config, const char *folder, const char *name,
                                 struct error *err)
 {
     char path[RUN_PATH_MAX + 96];
+    char *text = nullptr;
+    size_t size = 0;
     snprintf(path, sizeof(path), "%s/config/%s.yaml", folder, name);
-    FILE *const file = fopen(path, "wxe");
-    if (file == nullptr)
-        return error_set_errno(err, STATUS_IO, errno, "%s cannot be made", path);
-    enum status status = config_write(config, file);
-    if (fclose(file) != 0 && status == STATUS_OK)
-        status = STATUS_IO;
-    if (status != STATUS_OK)
-        return error_set_errno(err, status, errno, "%s cannot be written", path);
-    return STATUS_OK;
+    FILE *const memory = open_memstream(&text, &size);
+    if (memory == nullptr)
+        return error_set(err, STATUS_NO_MEMORY, "no memory for %s", path);
+    enum status status = config_write(config, memory);
+    if (fclose(memory) != 0 || status != STATUS_OK)
+        status = error_set(err, STATUS_NO_MEMORY, "no memory for %s", path);
+    const struct slice slice = {(const uint8_t *)text, size};
+    if (status == STATUS_OK)
+        status = durable_file_write(path, &slice, 1, err);
+    free(text);
+    return status;
 }
 
 static enum status set_path(char *field, const char *folder, const char *sub, const char *name,
@@ -237,17 +257,40 @@ static enum status write_configs(const char *folder, const struct config *config
     return status;
 }
 
+/* All that the processes need beside the authority; what is there already is made anew. */
+static enum status prepare(const char *folder, struct config *config,
+                           const struct run_record *record, struct error *err)
+{
+    enum status status = text_copy(folder, config->server.state, sizeof(config->server.state));
+    if (status == STATUS_OK)
+        status = pick_ports(config, record->port_picked, err);
+    if (status == STATUS_OK)
+        status = issue_all(folder, config, record->shape.nodes, err);
+    if (status == STATUS_OK)
+        status = write_configs(folder, config, &record->shape, err);
+    return status;
+}
+
 enum status run_setup(const char *folder, struct config *config, const struct run_shape *shape,
                       struct error *err)
 {
+    char path[RUN_PATH_MAX + 32];
+    const char *const colon = strrchr(config->server.listen, ':');
+    const struct run_record record = {.shape = *shape,
+                                      .port_picked = colon != nullptr && strcmp(colon, ":0") == 0};
     enum status status = make_folders(folder, err);
+    snprintf(path, sizeof(path), "%s/authority", folder);
     if (status == STATUS_OK)
-        status = text_copy(folder, config->server.state, sizeof(config->server.state));
+        status = authority_init(path, config->identity.trust_domain, clock_unix_s(), err);
     if (status == STATUS_OK)
-        status = pick_ports(config, err);
+        status = prepare(folder, config, &record, err);
     if (status == STATUS_OK)
-        status = issue_all(folder, config, shape->nodes, err);
-    if (status == STATUS_OK)
-        status = write_configs(folder, config, shape, err);
+        status = run_record_write(folder, &record, err);
     return status;
+}
+
+enum status run_setup_again(const char *folder, struct config *config,
+                            const struct run_record *record, struct error *err)
+{
+    return prepare(folder, config, record, err);
 }

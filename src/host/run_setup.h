@@ -39,5 +39,20 @@ static inline uint32_t run_processes(const struct run_shape *shape)
 /* Where on this machine one is reached that listens there: 0.0.0.0 is all addresses, not one. */
 void run_connect_address(const char *listen, char ret_connect[static CONFIG_ADDRESS_MAX]);
 
+struct run_record;
+
+/*
+ * Prepares the folder of a run (run_record.h) to go on: the configurations are written anew from
+ * that of the coordinator, for the place where the folder is now and, where any free port was asked
+ * for, for ports that are free now; identities that have less than half of their life left are
+ * issued anew.
+ *
+ * config  the coordinator's, as it was read; changed as by run_setup.
+ *
+ * IO, CORRUPT, NO_SPACE, NO_MEMORY.
+ */
+[[nodiscard]] enum status run_setup_again(const char *folder, struct config *config,
+                                          const struct run_record *record, struct error *err);
+
 /* "node-007". name has CONFIG_NAME_MAX room. */
 void run_node_name(uint32_t index, char *ret_name);

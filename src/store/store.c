@@ -225,6 +225,11 @@ enum status store_set_paused(struct store *store, bool paused, struct error *err
     return store->ops->set_paused(store, paused, err);
 }
 
+enum status store_clear_outcome(struct store *store, struct error *err)
+{
+    return store->ops->clear_outcome(store, err);
+}
+
 enum status store_put_certificate(struct store *store, const struct digest *key_id,
                                   struct slice der, struct error *err)
 {

@@ -152,6 +152,7 @@ struct store_ops {
     enum status (*read_learn_state)(struct store *store, struct bytes *ret_state,
                                     struct error *err);
     enum status (*set_paused)(struct store *store, bool paused, struct error *err);
+    enum status (*clear_outcome)(struct store *store, struct error *err);
     enum status (*put_certificate)(struct store *store, const struct digest *key_id,
                                    struct slice der, struct error *err);
     enum status (*find_certificate)(struct store *store, const struct digest *key_id,
@@ -253,6 +254,9 @@ struct store {
 
 /* Notes whether the job is paused; durable when it returns. A commit does not change it. */
 [[nodiscard]] enum status store_set_paused(struct store *store, bool paused, struct error *err);
+
+/* Forgets the outcome, so that the job goes on from its latest version; durable when it returns. */
+[[nodiscard]] enum status store_clear_outcome(struct store *store, struct error *err);
 
 /*
  * Keeps a certificate or statement under its key id; found at once, durable with the next commit.

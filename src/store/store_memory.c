@@ -525,6 +525,15 @@ static enum status set_paused(struct store *base, bool paused, struct error *err
     return status;
 }
 
+static enum status clear_outcome(struct store *base, struct error *err)
+{
+    struct store_memory *const store = (struct store_memory *)base;
+    const enum status status = fail_point(store, err);
+    if (status == STATUS_OK)
+        store->summary.outcome[0] = 0;
+    return status;
+}
+
 static struct certificate_row *find_certificate_row(struct store_memory *store,
                                                     const struct digest *key_id)
 {
@@ -657,6 +666,7 @@ static const struct store_ops memory_ops = {
     .read_summary = read_summary,
     .read_learn_state = read_learn_state,
     .set_paused = set_paused,
+    .clear_outcome = clear_outcome,
     .put_certificate = put_certificate,
     .find_certificate = find_certificate,
     .put_evidence = put_evidence,

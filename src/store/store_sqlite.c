@@ -426,6 +426,20 @@ static enum status set_paused(struct store *base, bool paused, struct error *err
     return store_database_end(database, status, err);
 }
 
+static enum status clear_outcome(struct store *base, struct error *err)
+{
+    struct store_database *const database = &((struct store_sqlite *)base)->database;
+    enum status status = store_database_begin(database, err);
+    if (status != STATUS_OK)
+        return status;
+    sqlite3_stmt *statement = nullptr;
+    status = store_database_prepare(database, "UPDATE state SET outcome = ''", &statement, err, "");
+    if (status == STATUS_OK)
+        status = step_done(database, statement, err, "cannot forget the outcome");
+    sqlite3_finalize(statement);
+    return store_database_end(database, status, err);
+}
+
 static enum status put_certificate(struct store *base, const struct digest *key_id,
                                    struct slice der, struct error *err)
 {
@@ -503,6 +517,7 @@ static const struct store_ops sqlite_ops = {
     .read_summary = store_sqlite_read_summary,
     .read_learn_state = store_sqlite_read_learn_state,
     .set_paused = set_paused,
+    .clear_outcome = clear_outcome,
     .put_certificate = put_certificate,
     .find_certificate = store_sqlite_find_certificate,
     .put_evidence = put_evidence,

@@ -18,8 +18,8 @@ from federation import FEDRA, SCRATCH, Run, Tap
 ROUNDS = 6
 NODES = 6
 SETS = {"aggregation.k_threshold": "1.0", "convergence.max_rounds": ROUNDS, "train.local_epochs": 1,
-        "validation.samples": 500, "data.evaluate_test_at_end": "false", "aggregation.timeout_s": 20,
-        "aggregation.start_nodes": NODES}
+        "validation.samples": 500, "data.evaluate_test_at_end": "false", "aggregation.timeout_s": 60,
+        "train.batch_size": 500, "train.learning_rate": 0.2, "aggregation.start_nodes": NODES}
 FLAT = {"model.kind": "flat", "model.hidden": "[]", "train.trainer": "fixed", "data.format": "none",
         "data.evaluate_test_at_end": "false", "validation.source": "none"}
 digests = {}
@@ -32,7 +32,7 @@ def nodes_in_one_process_learn_the_same():
             nodes = [words for _pid, words in run.children() if words[1] == "node"]
             assert len(nodes) == processes, nodes
             assert sum(words.count("-c") for words in nodes) == NODES, nodes
-            assert run.wait(120) == 0, run.tail()
+            assert run.wait(200) == 0, run.tail()
             run.check_accounting()
             assert all(line["accepted"] == NODES for line in run.metrics())
             digests[per_process] = run.digests()
@@ -44,7 +44,7 @@ def a_killed_process_of_several_nodes_changes_no_model():
     with Run("spread-killed", NODES, SETS, options=["--per-process", "3"]) as run:
         run.wait_for_rounds(2, 30)
         assert run.kill("node", "node-005")
-        assert run.wait(120) == 0, run.tail()
+        assert run.wait(200) == 0, run.tail()
         run.check_accounting()
         assert run.digests() == digests[1]
 
@@ -88,7 +88,7 @@ def slow_nodes_are_slow(per_process):
     name = f"slow-{per_process}"
     sets = {**SETS, "faults.slow.share": 0.34, "faults.slow.factor": 20, "convergence.max_rounds": 3, "data.partition": "iid"}
     with Run(name, NODES, sets, options=["--per-process", str(per_process)]) as run:
-        assert run.wait(120) == 0, run.tail()
+        assert run.wait(200) == 0, run.tail()
         pace = {}
         for node in range(NODES):
             log = run.log(f"node-{node:03d}")

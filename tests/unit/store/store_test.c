@@ -188,6 +188,19 @@ static void an_ended_job_takes_no_more_commits(struct world *world)
     assert_int_equal(fixture_commit(world->store, 2, 1, RECORD_BYTES, nullptr), STATUS_INVAL);
 }
 
+static void an_outcome_can_be_taken_back_for_good(struct world *world)
+{
+    struct store_summary summary;
+    an_ended_job_takes_no_more_commits(world);
+    assert_int_equal(store_clear_outcome(world->store, nullptr), STATUS_OK);
+    restart(world);
+    assert_int_equal(store_read_summary(world->store, &summary, nullptr), STATUS_OK);
+    assert_string_equal(summary.outcome, "");
+    commit_ok(world, 2);
+    assert_int_equal(store_clear_outcome(world->store, nullptr), STATUS_OK); /* there is none */
+    commit_ok(world, 3);
+}
+
 static void members_are_listed_by_name_and_replaced(struct world *world)
 {
     raise_to(world, 0);
@@ -525,6 +538,7 @@ static const struct test_case cases[] = {
     CASE(a_state_file_that_is_a_model_is_kept_as_either, 0),
     CASE(a_state_file_that_is_a_model_is_kept_as_either, 1),
     CASE(the_learn_state_is_replaced_as_a_whole, 0),
+    CASE(an_outcome_can_be_taken_back_for_good, 0),
     CASE(a_pause_is_durable_and_commits_leave_it, 0),
     CASE(the_newest_version_of_a_round_is_found, 0),
     CASE(numbers_of_members_are_bounded, 0),
