@@ -129,15 +129,16 @@ static void on_node_start(struct node *node, const struct node_event *event,
     connect(node, effects);
 }
 
-static void on_connected(struct node *node)
+static void on_connected(struct node *node, const struct node_event *event)
 {
     node->connected = true;
     node->connecting = false;
     node->retry_ns = node->settings.retry_min_ns;
     node->failed_work = false;
     node->deadline_ns = NO_DEADLINE;
-    /* A new connection may be a new coordinator, whose accepted set is empty. */
-    if (node->kept.state == UPDATE_ACCEPTED || node->kept.state == UPDATE_REFUSED)
+    /* A new coordinator's accepted set is empty. */
+    if (node->kept.state == UPDATE_REFUSED ||
+        (node->kept.state == UPDATE_ACCEPTED && !event->same_instance))
         node->kept.state = UPDATE_HELD;
     node->has_beacon = false; /* it comes anew where the round is still open */
     node->asked_for_kept = false;
@@ -397,7 +398,7 @@ static void dispatch(struct node *node, const struct node_event *event,
         on_node_start(node, event, effects);
         break;
     case NODE_EV_CONNECTED:
-        on_connected(node);
+        on_connected(node, event);
         break;
     case NODE_EV_LOST:
         on_lost(node, effects);

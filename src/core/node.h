@@ -69,6 +69,9 @@ struct node_event {
             uint64_t epoch_seen;
             struct kept_update kept;
         } start;
+        /* CONNECTED: to the process that it was connected to before, whose accepted set lives on.
+         */
+        bool same_instance;
         struct beacon beacon;
         struct blob_ref blob;  /* PULLED: the model; TRAINED: the update's payload */
         struct update_key key; /* HELD */

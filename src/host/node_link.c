@@ -56,9 +56,10 @@ static void on_welcome(struct node_link *link, const char *peer, const struct we
     if (!is_first)
         return;
     node_connection_welcomed(link);
+    const bool is_same = memcmp(host->instance_id, welcome->instance_id, INSTANCE_ID_BYTES) == 0;
     memcpy(host->instance_id, welcome->instance_id, INSTANCE_ID_BYTES);
     memcpy(host->coordinator, info.id.text, sizeof(host->coordinator));
-    struct node_event event = {.kind = NODE_EV_CONNECTED};
+    struct node_event event = {.kind = NODE_EV_CONNECTED, .same_instance = is_same};
     node_host_step(host, &event);
 }
 

@@ -213,6 +213,7 @@ static void what_is_kept_is_offered_again_to_a_new_connection(void **state)
     begin();
     hold(1);
     receipt(true, REASON_UNSPECIFIED);
+    step((struct node_event){.kind = NODE_EV_CONNECTED, .same_instance = true});
     hear(1, 1); /* the same coordinator again: it has it */
     assert_null(effect(NODE_FX_PUSH));
     step((struct node_event){.kind = NODE_EV_LOST});
