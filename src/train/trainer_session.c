@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 enum {
-    SAID_LINE_MAX = 4096, /* of standard error; longer lines are cut */
+    SAID_LINE_MAX = 64 * 1024, /* of standard error; longer lines are cut */
     NOTES_BURST = 50,
     NOTES_PER_S = 5,
     ENDS_SOON_MS = 1000,  /* between the close of its output and the news that it has ended */
@@ -30,6 +30,9 @@ struct trainer_session {
     struct trainer_lines said;
     char answers_data[TRAINER_LINE_MAX + 1];
     char said_data[SAID_LINE_MAX];
+    /* The line of standard error that came last and was not empty, cut; escaped when asked for. */
+    char last_line[TRAINER_TEXT_MAX];
+    size_t last_size;
     char last_words[TRAINER_TEXT_MAX];
     trainer_on_note *note;
     void *note_context;
@@ -95,7 +98,9 @@ static void on_said(struct trainer_session *session, struct slice line)
         line.size--;
     if (line.size == 0)
         return;
-    text_escape(line.data, line.size, session->last_words, sizeof(session->last_words));
+    session->last_size =
+        line.size < sizeof(session->last_line) ? line.size : sizeof(session->last_line);
+    memcpy(session->last_line, line.data, session->last_size);
     if (session->tokens < 1) {
         session->left_out++;
         return;
@@ -260,8 +265,10 @@ struct trainer_process *trainer_session_process(struct trainer_session *session)
     return session->process;
 }
 
-const char *trainer_session_last_words(const struct trainer_session *session)
+const char *trainer_session_last_words(struct trainer_session *session)
 {
+    text_escape(session->last_line, session->last_size, session->last_words,
+                sizeof(session->last_words));
     return session->last_words;
 }
 

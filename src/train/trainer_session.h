@@ -53,7 +53,7 @@ bool trainer_session_unread(const struct trainer_session *session);
 struct trainer_process *trainer_session_process(struct trainer_session *session);
 
 /* The last line said on standard error that was not empty, escaped; "" where there was none. */
-const char *trainer_session_last_words(const struct trainer_session *session);
+const char *trainer_session_last_words(struct trainer_session *session);
 
 /* CLOCK_BOOTTIME. */
 uint64_t trainer_now_ns(void);

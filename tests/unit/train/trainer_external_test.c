@@ -33,6 +33,24 @@ static pid_t said_pid(struct world *world, const char *word, uint32_t place)
     return (pid_t)strtol(note + strlen(word), nullptr, 10);
 }
 
+/* A task in another thread. */
+struct running {
+    struct world *world;
+    pthread_t thread;
+    enum status status;
+    atomic_bool done;
+};
+
+static void *run_train(void *context)
+{
+    struct running *const running = context;
+    struct trainer_result result = {0};
+    float delta[WORLD_PARAMETERS];
+    running->status = world_train(running->world, &result, delta, nullptr);
+    atomic_store(&running->done, true);
+    return nullptr;
+}
+
 /* ---- what a program may do ---- */
 
 static void a_program_that_is_not_there_is_named_by_the_shell(void **state)
@@ -187,6 +205,7 @@ static void heartbeats_keep_a_long_task_alive_and_tell_its_progress(void **state
 static void a_gigabyte_on_standard_error_is_read_and_cut_short(void **state)
 {
     struct world *const world = world_create("flood");
+    world->options.external.task_timeout_s = 300; /* under a sanitizer, on a busy machine */
     world_open(world);
     world_train_well(world);
     assert_non_null(world_find_note(world, TRAINER_NOTE_SAID, "all work and no play", 20));
@@ -265,6 +284,30 @@ static void what_is_said_between_two_tasks_and_is_no_answer_costs_the_process(vo
     world_destroy(world);
 }
 
+/* The first start in vain is followed by another at once, then the waits are 1 s and 2 s. */
+static void starts_in_vain_are_spaced_out_and_the_wait_can_be_cancelled(void **state)
+{
+    struct world *const world = world_create("good");
+    struct trainer_result result = {0};
+    struct error err = {0};
+    float delta[WORLD_PARAMETERS];
+    snprintf(world->command, sizeof(world->command), "exit 3");
+    world_open(world);
+    const uint64_t begun = world_now_ms();
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(world_train(world, &result, delta, &err), STATUS_PEER);
+        assert_string_equal(err.text, "the trainer ended with exit code 3 before it was ready");
+    }
+    assert_true(world_now_ms() - begun >= 3000);
+    struct running running = {.world = world};
+    assert_int_equal(pthread_create(&running.thread, nullptr, run_train, &running), 0);
+    trainer_external.cancel(world->trainer, 5);
+    assert_int_equal(pthread_join(running.thread, nullptr), 0);
+    assert_int_equal(running.status, STATUS_CANCELLED);
+    assert_true(world_now_ms() - begun < WORLD_PATIENCE_MS);
+    world_destroy(world);
+}
+
 /* ---- processes left behind ---- */
 
 static void what_a_trainer_leaves_behind_is_killed_with_it(void **state)
@@ -307,23 +350,6 @@ static void a_trainer_that_does_not_end_is_ended(void **state)
 }
 
 /* ---- cancel ---- */
-
-struct running {
-    struct world *world;
-    pthread_t thread;
-    enum status status;
-    atomic_bool done;
-};
-
-static void *run_train(void *context)
-{
-    struct running *const running = context;
-    struct trainer_result result = {0};
-    float delta[WORLD_PARAMETERS];
-    running->status = world_train(running->world, &result, delta, nullptr);
-    atomic_store(&running->done, true);
-    return nullptr;
-}
 
 /* Starts a task in another thread, and cancels it when its process has begun with it. */
 static enum status train_and_cancel(struct world *world, uint64_t cancelled)
@@ -483,6 +509,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_process_that_ended_between_two_tasks_is_replaced_without_a_failure),
         cmocka_unit_test(an_answer_that_comes_twice_is_ignored),
         cmocka_unit_test(what_is_said_between_two_tasks_and_is_no_answer_costs_the_process),
+        cmocka_unit_test(starts_in_vain_are_spaced_out_and_the_wait_can_be_cancelled),
         cmocka_unit_test(what_a_trainer_leaves_behind_is_killed_with_it),
         cmocka_unit_test(a_trainer_that_does_not_end_is_ended),
         cmocka_unit_test(a_task_is_cancelled_by_a_line_and_the_process_lives),
