@@ -226,6 +226,8 @@ def flood_standard_error():
 def train(task):
     if mode == "knows_seed":
         print("seed", task["seed"], "rate", task["learning_rate"], file=sys.stderr, flush=True)
+    if mode == "old_answer" and task["id"] == 2:
+        say(type="trained", id=1, samples=0, loss=0)
     if is_bad("flood"):
         flood_standard_error()
     if mode == "slow_with_heartbeats":

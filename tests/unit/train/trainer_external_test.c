@@ -262,6 +262,20 @@ static void an_answer_that_comes_twice_is_ignored(void **state)
     world_destroy(world);
 }
 
+/* Also where its figures are wrong: they are nobody's. */
+static void an_answer_to_the_task_before_is_ignored_and_noted(void **state)
+{
+    struct world *const world = world_create("old_answer");
+    world_open(world);
+    world_train_well(world);
+    world_train_well(world);
+    world_train_well(world);
+    assert_int_equal(world_count_lives(world), 1);
+    world_expect_trouble(world,
+                         "the trainer answered the task 1 twice or too late; that is ignored");
+    world_destroy(world);
+}
+
 static void what_is_said_between_two_tasks_and_is_no_answer_costs_the_process(void **state)
 {
     struct world *const world = world_create("garbage_between");
@@ -508,6 +522,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_step_over_the_range_of_f32_is_refused),
         cmocka_unit_test(a_process_that_ended_between_two_tasks_is_replaced_without_a_failure),
         cmocka_unit_test(an_answer_that_comes_twice_is_ignored),
+        cmocka_unit_test(an_answer_to_the_task_before_is_ignored_and_noted),
         cmocka_unit_test(what_is_said_between_two_tasks_and_is_no_answer_costs_the_process),
         cmocka_unit_test(starts_in_vain_are_spaced_out_and_the_wait_can_be_cancelled),
         cmocka_unit_test(what_a_trainer_leaves_behind_is_killed_with_it),
