@@ -15,7 +15,6 @@
 enum { CAPACITY = 4 };
 
 static struct config config;
-static struct identity identity;
 
 static int set_up(void **state)
 {
@@ -25,10 +24,9 @@ static int set_up(void **state)
     config_defaults(&config);
     strcpy(config.job.name, "fashion");
     assert_int_equal(
-        spiffe_id_make("fedra.local", SPIFFE_ROLE_COORDINATOR, nullptr, &identity.svid.id, &err),
+        spiffe_id_make("fedra.local", SPIFFE_ROLE_COORDINATOR, nullptr, &host->id, &err),
         STATUS_OK);
     host->config = &config;
-    host->identity = &identity;
     host->run_begun_ns = clock_boot_ns();
     host->members = calloc(CAPACITY, sizeof(*host->members));
     host->order = calloc(CAPACITY, sizeof(*host->order));
