@@ -158,7 +158,7 @@ def nobody_else_takes_faults():
 def mistakes_in_the_second_configuration_are_named():
     good = SCRATCH / "refused" / "config" / "node-000.yaml"
     bad = SCRATCH / "bad.yaml"
-    bad.write_text(good.read_text().replace("batch_size: 20", "batch_size: 0"))
+    bad.write_text(re.sub(r"^train:\n((?:  .*\n)*?)  batch_size: \d+$", r"train:\n\1  batch_size: 0", good.read_text(), flags=re.M))
     done = subprocess.run([FEDRA, "node", "-c", str(good), "-c", str(bad)], capture_output=True, text=True,
                           stdin=subprocess.DEVNULL, timeout=20)
     assert done.returncode == 2 and f"{bad}:" in done.stderr and "train.batch_size" in done.stderr, done.stderr
