@@ -184,6 +184,9 @@ static void dispatch(struct coordinator *c, const struct coordinator_event *even
     case EV_UPDATE:
         on_update(c, event, effects);
         break;
+    case EV_REFUSED:
+        on_refused(c, event);
+        break;
     case EV_FOLDED:
         on_folded(c, event, effects);
         break;

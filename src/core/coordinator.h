@@ -67,6 +67,7 @@ enum coordinator_event_kind {
     EV_JOIN,
     EV_LEAVE,
     EV_UPDATE,
+    EV_REFUSED, /* the shell refused a signed update for what is in it; as EV_UPDATE, no ticket */
     EV_FOLDED,
     EV_CLOSED,
     EV_VALIDATED,
@@ -243,7 +244,6 @@ struct coordinator {
     uint32_t accepted_late;
     uint32_t stand_ins; /* members for which the server's momentum is counted */
     uint32_t folding;   /* FX_FOLD and FX_FOLD_WAITING without completion */
-    uint32_t late;      /* refused as late since the round opened */
     bool time_is_up;    /* closes with what is there */
     bool undone;        /* of the commit under way: an older version is restored */
     double rate;        /* of the round being closed */

@@ -99,6 +99,7 @@ void on_leave(struct coordinator *c, const struct coordinator_event *event,
               struct coordinator_effects *effects);
 void on_update(struct coordinator *c, const struct coordinator_event *event,
                struct coordinator_effects *effects);
+void on_refused(struct coordinator *c, const struct coordinator_event *event);
 void on_folded(struct coordinator *c, const struct coordinator_event *event,
                struct coordinator_effects *effects);
 void on_closed(struct coordinator *c, const struct coordinator_event *event,

@@ -125,7 +125,8 @@ void after_start(struct coordinator *c, struct coordinator_effects *effects)
     }
     c->phase = COORDINATOR_GATHERING;
     c->deadline_ns = after(c, c->settings.start_timeout_ns);
-    if (knows_contributors(c))
+    /* The first round waits for start_nodes, whoever had come before. */
+    if (c->round > 1 && knows_contributors(c))
         open_round(c, effects);
     else
         gather(c, effects);

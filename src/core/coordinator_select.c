@@ -57,7 +57,6 @@ void selection_clear(struct coordinator *c)
     c->accepted = 0;
     c->accepted_late = 0;
     c->stand_ins = 0;
-    c->late = 0;
     c->attempt = 0;
     c->time_is_up = false;
 }
@@ -69,10 +68,10 @@ static bool is_there(const struct coordinator *c, const struct member *member)
            (member->session != 0 || ((member->contributed || member->expected) && c->attempt == 0));
 }
 
-/* Whether it was asked so shortly ago that others are asked first. */
+/* Whether it was asked so shortly ago, or in an earlier attempt, that others are asked first. */
 static bool rests(const struct coordinator *c, const struct member *member)
 {
-    return member->asked_round != 0 && member->asked_round < c->round &&
+    return member->asked_round != 0 &&
            c->round - member->asked_round <= c->settings.cooldown_rounds;
 }
 

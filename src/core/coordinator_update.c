@@ -107,8 +107,6 @@ static void refuse(struct coordinator *c, const struct coordinator_event *event,
 {
     const struct update_info *const info = &event->update.info;
     const uint32_t index = roster_find(&c->roster, info->name);
-    if (reason == REASON_ROUND_CLOSED || reason == REASON_TOO_STALE)
-        c->late++;
     if (index != NO_MEMBER && reason_class_of(reason) == REASON_CLASS_FINAL)
         stop_working(&c->roster.members[index], info->key.round);
     trace_add(c, effects, TRACE_REFUSED, index, info->key.round, 0, reason);
@@ -121,6 +119,14 @@ static void refuse(struct coordinator *c, const struct coordinator_event *event,
     receipt->ticket = event->update.ticket;
     receipt->reason = reason;
     effect_add(effects, FX_RELEASE)->blob = info->blob;
+}
+
+/* Whoever made it may be asked for the next round. */
+void on_refused(struct coordinator *c, const struct coordinator_event *event)
+{
+    const uint32_t index = roster_find(&c->roster, event->update.info.name);
+    if (index != NO_MEMBER)
+        stop_working(&c->roster.members[index], event->update.info.key.round);
 }
 
 static void acknowledge_again(struct coordinator *c, const struct coordinator_event *event,

@@ -55,8 +55,9 @@ static uint32_t count_connected(const struct roster *roster)
     return connected;
 }
 
-static void fill_round(const struct coordinator *machine, struct control_status *status)
+static void fill_round(const struct coordinator_host *host, struct control_status *status)
 {
+    const struct coordinator *const machine = &host->machine;
     const uint64_t now = clock_boot_ns();
     const bool waits = machine->deadline_ns != NO_DEADLINE && machine->deadline_ns > now;
     status->round = machine->round;
@@ -66,7 +67,7 @@ static void fill_round(const struct coordinator *machine, struct control_status 
         status->selected = machine->selected;
         status->k = machine->k;
         status->accepted = machine->accepted;
-        status->late = machine->late;
+        status->late = (uint32_t)host_refused_late(host);
     }
     if (machine->phase == COORDINATOR_GATHERING)
         status->members_wanted = machine->settings.start_nodes;
@@ -100,7 +101,7 @@ void coordinator_control_status(const struct coordinator_host *host,
     static_assert(sizeof(ret_status->job) >= sizeof(host->config->job.name));
     memcpy(ret_status->job, host->config->job.name, sizeof(host->config->job.name));
     memcpy(ret_status->coordinator, host->id.text, sizeof(ret_status->coordinator));
-    fill_round(machine, ret_status);
+    fill_round(host, ret_status);
     if (ret_status->outcome != WIRE_OUTCOME_NONE)
         snprintf(ret_status->outcome_text, sizeof(ret_status->outcome_text), "%s",
                  run_folder_reason(host));

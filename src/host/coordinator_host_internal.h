@@ -165,6 +165,12 @@ struct coordinator_host {
     uint32_t final_nodes;
 };
 
+/* Updates refused as late since the round opened, most of them at their header. */
+static inline uint64_t host_refused_late(const struct coordinator_host *host)
+{
+    return host->refused[REASON_ROUND_CLOSED] + host->refused[REASON_TOO_STALE];
+}
+
 /* Steps the machine and carries its effects out. Not from within an effect. */
 void host_step(struct coordinator_host *host, struct coordinator_event *event);
 

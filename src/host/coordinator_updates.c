@@ -249,8 +249,14 @@ static void on_verified(struct job *job)
                   LOG_U64("round", offer->header.round),
                   LOG_STR("reason", reason_name(offer->refusal.reason)),
                   LOG_STR("text", offer->refusal.error.text));
-        refuse(host, offer->ticket, sender_of(offer), offer->refusal.reason,
-               offer->refusal.error.text);
+        const enum reason reason = offer->refusal.reason;
+        refuse(host, offer->ticket, sender_of(offer), reason, offer->refusal.error.text);
+        /* Signed by the node itself, whose work is done. */
+        if (reason == REASON_NON_FINITE || reason == REASON_NORM) {
+            struct coordinator_event refused = {
+                .kind = EV_REFUSED, .update = {.info = make_info(&offer->header, offer->ticket)}};
+            host_step(host, &refused);
+        }
         offer_forget(host, offer->ticket);
         return;
     }

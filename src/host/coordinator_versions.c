@@ -217,7 +217,7 @@ static void note_round(struct coordinator_host *host)
         .round = machine->round,
         .selected = machine->selected,
         .accepted = machine->accepted,
-        .late = machine->late,
+        .late = (uint32_t)host_refused_late(host),
         .round_ms = (clock_boot_ns() - host->marks.announce_ns) / 1000000,
         .has_loss = machine->measured,
         .has_accuracy = machine->measured_accuracy,

@@ -94,8 +94,7 @@ enum status run_folder_metrics_begin(const struct coordinator_host *host, struct
     yyjson_mut_obj_add_uint(doc, root, "version", machine->version.number + 1);
     yyjson_mut_obj_add_uint(doc, root, "selected", machine->selected);
     yyjson_mut_obj_add_uint(doc, root, "accepted", machine->accepted);
-    yyjson_mut_obj_add_uint(doc, root, "late",
-                            host->refused[REASON_ROUND_CLOSED] + host->refused[REASON_TOO_STALE]);
+    yyjson_mut_obj_add_uint(doc, root, "late", host_refused_late(host));
     yyjson_mut_obj_add_uint(doc, root, "accepted_late", machine->accepted_late);
     yyjson_mut_obj_add_uint(doc, root, "stand_ins", machine->stand_ins);
     add_refused(host, doc, root);

@@ -279,6 +279,25 @@ static void an_epoch_that_a_member_saw_elsewhere_is_not_served_with(void **state
     assert_int_equal(must(FX_SEND_BEACON)->session, 5);
 }
 
+static void a_restart_before_the_first_round_is_over_waits_for_start_nodes(void **state)
+{
+    struct coordinator_settings settings = defaults();
+    settings.start_nodes = 3;
+    static const char *const there[] = {"a", "b"}; /* when the first model was committed */
+    restart(settings, (struct coordinator_event){.start = {.epoch = 1,
+                                                           .has_version = true,
+                                                           .version = version(0),
+                                                           .open_round = 1,
+                                                           .members = there,
+                                                           .member_count = 2}});
+    assert_int_equal(c.phase, COORDINATOR_GATHERING);
+    join("a", 1);
+    join("b", 2);
+    assert_int_equal(c.phase, COORDINATOR_GATHERING);
+    join("d", 3);
+    assert_int_equal(c.selected, 3);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -294,6 +313,7 @@ int main(void)
         cmocka_unit_test(a_restart_with_more_members_than_room_keeps_what_fits),
         cmocka_unit_test(a_restart_before_the_first_round_waits_for_nodes_again),
         cmocka_unit_test(an_epoch_that_a_member_saw_elsewhere_is_not_served_with),
+        cmocka_unit_test(a_restart_before_the_first_round_is_over_waits_for_start_nodes),
     };
     return cmocka_run_group_tests(tests, nullptr, nullptr);
 }

@@ -153,7 +153,6 @@ static void beyond_the_bound_it_is_too_stale_and_its_node_is_asked_anew(void **s
     offer_and_fold("b", 2);
     const struct coordinator_effect closing = *must(FX_CLOSE);
     refused_for(&late, REASON_TOO_STALE);
-    assert_int_equal(c.late, 1);
     fx.items[0] = closing;
     fx.count = 1;
     close_and_commit(4);
@@ -179,7 +178,6 @@ static void every_late_update_that_is_not_taken_is_told_why(void **state)
     struct update_info late = update_for("d", 9, 1);
     late.base_id = version(1).id;
     refused_for(&late, REASON_UNKNOWN_BASE);
-    assert_int_equal(c.late, 0);
     boot_three(settings_of(LATE_NEXT_ROUND));
     close_without_d();
     join("e", 4);
@@ -219,6 +217,28 @@ static void an_update_that_was_refused_for_good_ends_the_work_for_it(void **stat
     late = update_for("d", 9, 1);
     refused_for(&late, REASON_ROUND_CLOSED);
     assert_true(member_of("d")->told);
+}
+
+static void what_the_shell_refused_for_good_ends_the_work_as_well(void **state)
+{
+    boot_three(settings_of(LATE_NEXT_ROUND));
+    struct coordinator_event refused = {.kind = EV_REFUSED, .update = {.info = update("d", 9)}};
+    step(refused);
+    assert_int_equal(fx.count, 0);
+    close_without_d();
+    assert_int_equal(traced(TRACE_BUSY), 0);
+    assert_true(member_hears_beacon(member_of("d")));
+    close_without_d();
+    assert_int_equal(member_of("d")->works_for, 2);
+    refused.update.info = update_for("d", 9, 1); /* an old one says nothing of that */
+    step(refused);
+    assert_int_equal(member_of("d")->works_for, 2);
+    refused.update.info = update_for("d", 9, 2);
+    step(refused);
+    assert_int_equal(member_of("d")->works_for, 0);
+    refused.update.info.name = "stranger";
+    step(refused);
+    assert_int_equal(fx.count, 0);
 }
 
 /* Brings round 1 to where its set is fixed, and the work for it is under way. */
@@ -937,6 +957,7 @@ int main(void)
         cmocka_unit_test(beyond_the_bound_it_is_too_stale_and_its_node_is_asked_anew),
         cmocka_unit_test(every_late_update_that_is_not_taken_is_told_why),
         cmocka_unit_test(an_update_that_was_refused_for_good_ends_the_work_for_it),
+        cmocka_unit_test(what_the_shell_refused_for_good_ends_the_work_as_well),
         cmocka_unit_test(what_comes_while_the_set_is_fixed_waits_for_the_next_round),
         cmocka_unit_test(an_older_one_waits_as_well),
         cmocka_unit_test(all_that_waits_is_folded_by_one_effect),

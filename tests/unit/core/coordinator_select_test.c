@@ -333,6 +333,29 @@ static void a_repeat_keeps_what_came_and_draws_the_rest_anew(void **state)
     }
 }
 
+/* They may be hung, or have been refused for good: others are asked first, though they rest. */
+static void a_repeat_asks_first_who_was_not_asked_yet(void **state)
+{
+    struct coordinator_settings settings = settings_of(0.5, 0, 4);
+    settings.min_updates = 2;
+    for (uint32_t cooldown = 0; cooldown < 3; cooldown++) {
+        settings.cooldown_rounds = cooldown;
+        boot_many(settings, 4);
+        for (int round = 0; round < 10; round++) {
+            uint64_t asked = drawn_now();
+            uint32_t repeats = 0;
+            /* Until everybody was asked: at once, but where the others rest as well. */
+            for (; asked != 15; repeats++) {
+                tick(11 * SECOND);
+                assert_int_equal(count_selected(), 2);
+                asked |= drawn_now();
+            }
+            assert_true(repeats == 1 || (cooldown > 0 && round > 0 && repeats < 40));
+            run_round();
+        }
+    }
+}
+
 static void more_reports_than_are_asked_again_all_stay(void **state)
 {
     struct coordinator_settings settings = settings_of(1, 0, 6);
@@ -412,6 +435,7 @@ int main(void)
         cmocka_unit_test(who_was_there_before_a_restart_is_drawn_before_it_is_back),
         cmocka_unit_test(who_is_asked_in_vain_after_a_restart_is_reckoned_with_no_more),
         cmocka_unit_test(a_repeat_keeps_what_came_and_draws_the_rest_anew),
+        cmocka_unit_test(a_repeat_asks_first_who_was_not_asked_yet),
         cmocka_unit_test(more_reports_than_are_asked_again_all_stay),
         cmocka_unit_test(who_contributed_and_is_away_is_asked_once_more_but_not_in_a_repeat),
         cmocka_unit_test(a_round_that_nobody_can_answer_asks_for_one),

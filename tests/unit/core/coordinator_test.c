@@ -65,7 +65,6 @@ static void the_set_is_fixed_at_k_even_while_folds_are_under_way(void **state)
     const uint64_t fold = must(FX_FOLD)->id;
     const struct update_info second_one = update("b", 2);
     refused_for(&second_one, REASON_ROUND_CLOSED);
-    assert_int_equal(c.late, 1);
     step((struct coordinator_event){.kind = EV_FOLDED, .id = fold});
     assert_non_null(effect(FX_CLOSE));
     refused_for(&second_one, REASON_ROUND_CLOSED);
@@ -419,7 +418,6 @@ static void a_timeout_with_enough_closes_when_the_last_fold_is_through(void **st
     assert_null(effect(FX_SEND_BEACON)); /* it would train in vain */
     const struct update_info late = update("b", 2);
     refused_for(&late, REASON_ROUND_CLOSED);
-    assert_int_equal(c.late, 1);
     step((struct coordinator_event){.kind = EV_FOLDED, .id = fold});
     assert_non_null(effect(FX_CLOSE));
 }
