@@ -3,14 +3,17 @@
  */
 #include "cli/up_summary.h"
 
+#include "host/progress.h"
 #include "host/run_setup.h"
 #include "store/durable_file.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <yyjson.h>
 
-enum { FILE_BYTES_MAX = 65536, FIGURE_MAX = 32 };
+enum { FILE_BYTES_MAX = 65536, FIGURE_MAX = 32, CURVE_ROUNDS_MAX = 100000 };
 
 /* Reads a JSON file of the run; the caller frees the document. */
 static enum status read_json(const char *folder, const char *name, yyjson_doc **ret_doc,
@@ -106,6 +109,48 @@ static void write_accuracy(yyjson_val *root, const char *key, char ret_text[stat
         snprintf(ret_text, FIGURE_MAX, "none");
 }
 
+/* The accuracy of the rounds, where they have one; *ret_count of them, at most max. */
+static void read_accuracies(const char *folder, double *ret_values, size_t max, size_t *ret_count)
+{
+    char path[RUN_PATH_MAX + 32];
+    char *line = nullptr;
+    size_t capacity = 0;
+    snprintf(path, sizeof(path), "%s/metrics.jsonl", folder);
+    FILE *const file = fopen(path, "re");
+    *ret_count = 0;
+    while (file != nullptr && *ret_count < max) {
+        const ssize_t size = getline(&line, &capacity, file);
+        if (size <= 0)
+            break;
+        yyjson_doc *const doc = yyjson_read(line, (size_t)size, 0);
+        yyjson_val *const value = yyjson_obj_get(yyjson_doc_get_root(doc), "accuracy");
+        ret_values[(*ret_count)++] = yyjson_is_num(value) ? yyjson_get_num(value) : (double)NAN;
+        yyjson_doc_free(doc);
+    }
+    free(line);
+    if (file != nullptr)
+        fclose(file);
+}
+
+/* On a terminal: how the accuracy went, at a glance. */
+static void print_curve(const char *folder)
+{
+    char text[PROGRESS_TEXT_MAX];
+    size_t count = 0;
+    double *const values = malloc(sizeof(*values) * CURVE_ROUNDS_MAX);
+    if (values == nullptr || !progress_is_terminal(STDOUT_FILENO)) {
+        free(values);
+        return;
+    }
+    read_accuracies(folder, values, CURVE_ROUNDS_MAX, &count);
+    if (count > 1 && isfinite(values[0]) && isfinite(values[count - 1])) {
+        const uint32_t columns = progress_columns(STDOUT_FILENO);
+        progress_sparkline(values, count, columns - columns / 4, progress_is_utf8(), text);
+        printf("accuracy, round by round: %.4f to %.4f\n%s\n", values[0], values[count - 1], text);
+    }
+    free(values);
+}
+
 void up_summary_print(const char *folder, const char *label)
 {
     struct error err = {0};
@@ -123,6 +168,7 @@ void up_summary_print(const char *folder, const char *label)
     write_accuracy(root, "accuracy", accuracy);
     write_accuracy(root, "central_accuracy", central);
     printf("\n%s after %llu rounds: %s\n", outcome, rounds, reason);
+    print_curve(folder);
     printf("the run's folder: %s\n", folder);
     if (label != nullptr)
         printf("%s: outcome=%s accuracy=%s central=%s rounds=%llu nodes=%llu seconds=%.0f\n", label,

@@ -8,6 +8,7 @@
 #include "host/coordinator_host_internal.h"
 
 #include "base/check.h"
+#include "host/progress.h"
 #include "store/durable_file.h"
 #include "train/evaluate.h"
 #include "host/job_data.h"
@@ -21,6 +22,11 @@
 #include <string.h>
 #include <unistd.h>
 #include <yyjson.h>
+
+enum {
+    BAR_CELLS = 20,   /* of the progress bar */
+    ROUND_CELLS = 13, /* that the round's number takes beside it */
+};
 
 static enum status path_in(const struct coordinator_host *host, const char *name, char *ret_path,
                            struct error *err)
@@ -220,18 +226,43 @@ enum status run_folder_append_metrics(const struct coordinator_host *host, struc
     return STATUS_OK;
 }
 
+/* On a terminal one line that is written over, else a line a round. */
+static void show_round(const struct coordinator *machine, const char *quality, const char *updates)
+{
+    char bar[PROGRESS_TEXT_MAX];
+    char text[256];
+    if (!progress_is_terminal(STDOUT_FILENO)) {
+        printf("round %3" PRIu64 "/%" PRIu64 "  %s\n", machine->round, machine->settings.rounds_max,
+               updates);
+        return;
+    }
+    progress_bar((double)machine->round / (double)machine->settings.rounds_max, BAR_CELLS,
+                 progress_is_utf8(), bar);
+    const int room = (int)progress_columns(STDOUT_FILENO) - BAR_CELLS - ROUND_CELLS;
+    snprintf(text, sizeof(text), "%s%s%s", quality, quality[0] != 0 ? "  " : "", updates);
+    printf("\r%s %3" PRIu64 "/%" PRIu64 "  %.*s\033[K%s", bar, machine->round,
+           machine->settings.rounds_max, room > 0 ? room : 0, text,
+           machine->outcome != OUTCOME_NONE ? "\n" : "");
+}
+
 void run_folder_progress(const struct coordinator_host *host)
 {
     const struct coordinator *const machine = &host->machine;
     const double seconds = ms_between(host->marks.announce_ns, clock_boot_ns()) / 1e3;
+    char updates[160];
+    char late[32] = "";
     char quality[64] = "";
+    char accuracy[32] = "";
     if (machine->measured && machine->measured_accuracy)
-        snprintf(quality, sizeof(quality), "  loss %.4f  accuracy %.4f", machine->validation_loss,
-                 machine->validation_accuracy);
-    else if (machine->measured)
-        snprintf(quality, sizeof(quality), "  loss %.4f", machine->validation_loss);
-    printf("round %3" PRIu64 "/%" PRIu64 "  %u of %u updates%s  %.2f s\n", machine->round,
-           machine->settings.rounds_max, machine->accepted, machine->selected, quality, seconds);
+        snprintf(accuracy, sizeof(accuracy), "accuracy %.4f", machine->validation_accuracy);
+    if (machine->measured)
+        snprintf(quality, sizeof(quality), "  loss %.4f%s%s", machine->validation_loss,
+                 accuracy[0] != 0 ? "  " : "", accuracy);
+    if (machine->accepted_late > 0)
+        snprintf(late, sizeof(late), " and %u late", machine->accepted_late);
+    snprintf(updates, sizeof(updates), "%u of %u updates%s%s  %.2f s",
+             machine->accepted - machine->accepted_late, machine->selected, late, quality, seconds);
+    show_round(machine, accuracy, updates);
     fflush(stdout);
 }
 
