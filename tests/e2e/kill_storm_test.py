@@ -235,7 +235,8 @@ def asked_of(learner, node_count):
 def kills_change_no_model(policy, learner, rounds, coordinators, nodes, chance, step=None):
     node_count = 6
     expected, end = undisturbed_run(policy, learner, rounds, node_count)
-    with Run("storm", node_count, equal_sets(policy, learner, rounds), {"FEDRA_CRASH_AT": step} if step else None) as run:
+    dies = {"FEDRA_CRASH_AT": step, "FEDRA_CRASH_COMMAND": "node" if step.startswith("outbox") else "coordinator"} if step else {}
+    with Run("storm", node_count, equal_sets(policy, learner, rounds), dies) as run:
         storm(run, len(expected), coordinators, nodes, node_count, chance)
         assert run.wait(300) == 0, run.tail()
         check_whole(run, len(expected), asked_of(learner, node_count))

@@ -68,7 +68,7 @@ def killed_coordinator_gives_the_same_digests(chance):
 
 def dying_at_a_step_gives_the_same_digests(step):
     """A coordinator that kills itself each time it passes a step a few times."""
-    with Run("step", NODES, SETS, {"FEDRA_CRASH_AT": step}) as run:
+    with Run("step", NODES, SETS, {"FEDRA_CRASH_AT": step, "FEDRA_CRASH_COMMAND": "coordinator"}) as run:
         assert run.wait(240) == 0, run.tail()
         check_whole(run)
         run.check_accounting()
