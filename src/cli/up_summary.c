@@ -5,12 +5,12 @@
 
 #include "host/progress.h"
 #include "host/run_setup.h"
+#include "host/terminal.h"
 #include "store/durable_file.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #include <yyjson.h>
 
 enum { FILE_BYTES_MAX = 65536, FIGURE_MAX = 32, CURVE_ROUNDS_MAX = 100000 };
@@ -138,14 +138,16 @@ static void print_curve(const char *folder)
     char text[PROGRESS_TEXT_MAX];
     size_t count = 0;
     double *const values = malloc(sizeof(*values) * CURVE_ROUNDS_MAX);
-    if (values == nullptr || !progress_is_terminal(STDOUT_FILENO)) {
+    if (values == nullptr || !terminal_is_live(stdout)) {
         free(values);
         return;
     }
     read_accuracies(folder, values, CURVE_ROUNDS_MAX, &count);
     if (count > 1 && isfinite(values[0]) && isfinite(values[count - 1])) {
-        const uint32_t columns = progress_columns(STDOUT_FILENO);
-        progress_sparkline(values, count, columns - columns / 4, progress_is_utf8(), text);
+        const uint32_t columns = terminal_width(stdout);
+        const uint32_t width = columns - columns / 4;
+        progress_sparkline(values, count, width < PROGRESS_WIDTH_MAX ? width : PROGRESS_WIDTH_MAX,
+                           terminal_is_utf8(), text);
         printf("accuracy, round by round: %.4f to %.4f\n%s\n", values[0], values[count - 1], text);
     }
     free(values);

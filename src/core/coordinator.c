@@ -77,9 +77,7 @@ static void start_members(struct coordinator *c, const struct coordinator_event 
         member->asked_round = history->asked_round;
         member->counted_round = history->counted_round;
         member->samples = history->samples;
-        member->weight_samples =
-            (uint32_t)(history->samples < c->settings.samples_max ? history->samples
-                                                                  : c->settings.samples_max);
+        member->weight_samples = bound_samples(c, history->samples);
     }
 }
 

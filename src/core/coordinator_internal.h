@@ -23,6 +23,12 @@ static inline bool job_is_over(const struct coordinator *c)
     return c->phase == COORDINATOR_ENDING || c->phase == COORDINATOR_ENDED;
 }
 
+/* What of the samples that somebody claims counts. */
+static inline uint32_t bound_samples(const struct coordinator *c, uint64_t samples)
+{
+    return (uint32_t)(samples < c->settings.samples_max ? samples : c->settings.samples_max);
+}
+
 /* Whether as many updates are accepted as close the open round; late ones are not counted. */
 static inline bool round_is_full(const struct coordinator *c)
 {

@@ -147,9 +147,7 @@ static void remember(struct coordinator *c, struct member *member, const struct 
     member->loss = info->loss;
     member->report = info->report;
     member->blob = info->blob;
-    member->weight_samples =
-        (uint32_t)(info->samples < c->settings.samples_max ? info->samples
-                                                           : c->settings.samples_max);
+    member->weight_samples = bound_samples(c, info->samples);
 }
 
 void update_accept(struct coordinator *c, uint32_t index, uint64_t staleness)

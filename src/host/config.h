@@ -264,6 +264,9 @@ static inline struct convergence_settings config_convergence(const struct config
     };
 }
 
+/* "sgd", "momentum", ...: as in a configuration; static. */
+const char *config_optimiser_name(enum server_optimiser_kind kind);
+
 /* "none", "central", ...: as in a configuration; static. */
 const char *config_validation_source_name(enum config_validation_source source);
 

@@ -285,6 +285,11 @@ const uint32_t config_key_count = sizeof config_keys / sizeof config_keys[0];
 static_assert(sizeof config_keys / sizeof config_keys[0] <= CONFIG_KEYS_MAX);
 static_assert(sizeof config_trees / sizeof config_trees[0] <= CONFIG_TREES_MAX);
 
+const char *config_optimiser_name(enum server_optimiser_kind kind)
+{
+    return optimisers[kind];
+}
+
 const char *config_validation_source_name(enum config_validation_source source)
 {
     return validation_sources[source];

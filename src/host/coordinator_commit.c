@@ -5,6 +5,7 @@
 #include "host/coordinator_commit.h"
 
 #include "base/check.h"
+#include "wire/control.h"
 #include "wire/record.h"
 
 #include <stdarg.h>
@@ -154,11 +155,10 @@ add_parameter(struct record_head *head, const char *name, const char *format, ..
 static void fill_rule(struct record_head *head, const struct coordinator_host *host,
                       const struct coordinator_effect *effect)
 {
-    static const char *const kinds[] = {"sgd", "momentum", "adam", "yogi", "adagrad"};
     const struct config *const config = host->config;
     snprintf(head->rule, sizeof(head->rule), "mean");
     if (effect->round > 0 && !effect->undone) {
-        add_parameter(head, "optimiser", "%s", kinds[host->optimiser.kind]);
+        add_parameter(head, "optimiser", "%s", config_optimiser_name(host->optimiser.kind));
         if (host->optimiser.kind != OPTIMISER_SGD && host->optimiser.kind != OPTIMISER_MOMENTUM) {
             add_parameter(head, "optimiser_beta2", "%a", host->optimiser.beta2);
             add_parameter(head, "optimiser_epsilon", "%a", host->optimiser.epsilon);
@@ -226,18 +226,6 @@ static void fill_head(struct commit_job *work)
     head->accepted_count = work->count;
 }
 
-static const char *outcome_name(enum outcome outcome)
-{
-    static const char *const names[] = {
-        [OUTCOME_NONE] = "",
-        [OUTCOME_CONVERGED] = "converged",
-        [OUTCOME_DIVERGED] = "diverged",
-        [OUTCOME_EXHAUSTED] = "exhausted",
-        [OUTCOME_CANCELLED] = "cancelled",
-    };
-    return names[outcome];
-}
-
 static void fill_version(struct commit_job *work)
 {
     char hex[DIGEST_HEX_MAX];
@@ -257,7 +245,8 @@ static void fill_version(struct commit_job *work)
     if (work->state != nullptr)
         snprintf(work->state_name, sizeof(work->state_name), "%06llu-%.16s.state.safetensors",
                  (unsigned long long)head->number, hex);
-    snprintf(work->outcome, sizeof(work->outcome), "%s", outcome_name(work->effect.outcome));
+    snprintf(work->outcome, sizeof(work->outcome), "%s",
+             control_outcome_name((enum wire_outcome)work->effect.outcome));
     work->open_round = head->round + 1;
 }
 

@@ -4,15 +4,15 @@
 #include "host/coordinator_host_internal.h"
 
 #include "host/coordinator_commit.h"
+#include "wire/control.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 static enum outcome outcome_of(const char *name)
 {
-    static const char *const names[] = {"", "converged", "diverged", "exhausted", "cancelled"};
-    for (size_t i = 1; i < sizeof(names) / sizeof(*names); i++) {
-        if (strcmp(name, names[i]) == 0)
+    for (int i = OUTCOME_CONVERGED; i <= OUTCOME_CANCELLED; i++) {
+        if (strcmp(name, control_outcome_name((enum wire_outcome)i)) == 0)
             return (enum outcome)i;
     }
     return OUTCOME_NONE;

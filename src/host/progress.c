@@ -6,40 +6,9 @@
 #include "base/check.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
-#include <strings.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
 
-enum { COLUMNS_LEAST = 20, COLUMNS_DEFAULT = 80, LEVELS = 8 };
-
-bool progress_is_terminal(int fd)
-{
-    const char *const kind = getenv("TERM");
-    return isatty(fd) && kind != nullptr && strcmp(kind, "dumb") != 0;
-}
-
-bool progress_is_utf8(void)
-{
-    static const char *const names[] = {"LC_ALL", "LC_CTYPE", "LANG"};
-    for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
-        const char *const value = getenv(names[i]);
-        if (value != nullptr && value[0] != 0)
-            return strcasestr(value, "utf-8") != nullptr || strcasestr(value, "utf8") != nullptr;
-    }
-    return false;
-}
-
-uint32_t progress_columns(int fd)
-{
-    struct winsize size = {0};
-    if (ioctl(fd, TIOCGWINSZ, &size) != 0 || size.ws_col == 0)
-        return COLUMNS_DEFAULT;
-    if (size.ws_col < COLUMNS_LEAST)
-        return COLUMNS_LEAST;
-    return size.ws_col < PROGRESS_WIDTH_MAX ? size.ws_col : PROGRESS_WIDTH_MAX;
-}
+enum { LEVELS = 8 };
 
 static char *put(char *at, const char *text)
 {

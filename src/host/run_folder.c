@@ -8,10 +8,12 @@
 #include "host/coordinator_host_internal.h"
 
 #include "base/check.h"
+#include "host/job_data.h"
 #include "host/progress.h"
+#include "host/terminal.h"
 #include "store/durable_file.h"
 #include "train/evaluate.h"
-#include "host/job_data.h"
+#include "wire/control.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -231,14 +233,14 @@ static void show_round(const struct coordinator *machine, const char *quality, c
 {
     char bar[PROGRESS_TEXT_MAX];
     char text[256];
-    if (!progress_is_terminal(STDOUT_FILENO)) {
+    if (!terminal_is_live(stdout)) {
         printf("round %3" PRIu64 "/%" PRIu64 "  %s\n", machine->round, machine->settings.rounds_max,
                updates);
         return;
     }
     progress_bar((double)machine->round / (double)machine->settings.rounds_max, BAR_CELLS,
-                 progress_is_utf8(), bar);
-    const int room = (int)progress_columns(STDOUT_FILENO) - BAR_CELLS - ROUND_CELLS;
+                 terminal_is_utf8(), bar);
+    const int room = (int)terminal_width(stdout) - BAR_CELLS - ROUND_CELLS;
     snprintf(text, sizeof(text), "%s%s%s", quality, quality[0] != 0 ? "  " : "", updates);
     printf("\r%s %3" PRIu64 "/%" PRIu64 "  %.*s\033[K%s", bar, machine->round,
            machine->settings.rounds_max, room > 0 ? room : 0, text,
@@ -281,8 +283,6 @@ const char *run_folder_reason(const struct coordinator_host *host)
 static enum status write_summary(const struct coordinator_host *host,
                                  const struct evaluation *evaluation, struct error *err)
 {
-    static const char *const outcomes[] = {"none", "converged", "diverged", "exhausted",
-                                           "cancelled"};
     const struct coordinator *const machine = &host->machine;
     char path[DURABLE_PATH_MAX];
     struct bytes text;
@@ -294,7 +294,10 @@ static enum status write_summary(const struct coordinator_host *host,
     yyjson_mut_val *const root = yyjson_mut_obj(doc);
     yyjson_mut_doc_set_root(doc, root);
     const struct store_version *const version = &host->final_first;
-    yyjson_mut_obj_add_str(doc, root, "outcome", outcomes[machine->outcome]);
+    yyjson_mut_obj_add_str(doc, root, "outcome",
+                           machine->outcome != OUTCOME_NONE
+                               ? control_outcome_name((enum wire_outcome)machine->outcome)
+                               : "none");
     yyjson_mut_obj_add_str(doc, root, "reason", run_folder_reason(host));
     yyjson_mut_obj_add_uint(doc, root, "rounds", host->final_rounds);
     if (isfinite(machine->convergence.best_loss) || isfinite(machine->convergence.best_accuracy))

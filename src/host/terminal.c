@@ -32,9 +32,3 @@ bool terminal_is_utf8(void)
     }
     return false;
 }
-
-bool terminal_takes_colour(void)
-{
-    const char *const no_colour = getenv("NO_COLOR");
-    return no_colour == nullptr || no_colour[0] == 0;
-}

@@ -1,6 +1,6 @@
 /*
  * terminal.h - what may be shown on a stream: whether it is a terminal that a line can be drawn on
- * again and again, how wide it is, whether it takes UTF-8 and colours.
+ * again and again, how wide it is, whether it takes UTF-8.
  *
  * Not here: what is drawn (progress.h).
  */
@@ -24,6 +24,3 @@ uint32_t terminal_width(FILE *stream);
 
 /* Whether the environment's locale (LC_ALL, LC_CTYPE, LANG; the first that is set) is UTF-8. */
 bool terminal_is_utf8(void);
-
-/* Whether colours are welcome: NO_COLOR (https://no-color.org) is not set, or empty. */
-bool terminal_takes_colour(void);

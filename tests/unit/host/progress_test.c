@@ -4,6 +4,7 @@
 #include "testing.h"
 
 #include "host/progress.h"
+#include "host/terminal.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -88,12 +89,12 @@ static void the_locale_says_what_can_be_shown(void **state)
     assert_int_equal(unsetenv("LC_ALL"), 0);
     assert_int_equal(unsetenv("LC_CTYPE"), 0);
     assert_int_equal(setenv("LANG", "C.UTF-8", 1), 0);
-    assert_true(progress_is_utf8());
+    assert_true(terminal_is_utf8());
     assert_int_equal(setenv("LC_ALL", "C", 1), 0);
-    assert_false(progress_is_utf8());
+    assert_false(terminal_is_utf8());
     assert_int_equal(unsetenv("LC_ALL"), 0);
     assert_int_equal(unsetenv("LANG"), 0);
-    assert_false(progress_is_utf8());
+    assert_false(terminal_is_utf8());
 }
 
 int main(void)
