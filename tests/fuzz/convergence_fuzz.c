@@ -76,40 +76,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 }
 
 #ifdef FUZZ_MAIN
-/* On a copy of its exact size, so that a sanitizer sees every read past the end. */
-static void run_exactly(const uint8_t *data, size_t size)
-{
-    uint8_t *const copy = malloc(size);
-    CHECK(copy != nullptr || size == 0);
-    if (size > 0)
-        memcpy(copy, data, size);
-    LLVMFuzzerTestOneInput(copy, size);
-    free(copy);
-}
-
-/* The input itself, every shorter one, and every one with a byte changed in three ways. */
-static void run_damaged(uint8_t *data, size_t size)
-{
-    static const uint8_t changes[] = {0x01, 0x80, 0xff};
-    for (size_t cut = 0; cut <= size; cut++)
-        run_exactly(data, cut);
-    for (size_t at = 0; at < size; at++)
-        for (size_t i = 0; i < sizeof(changes); i++) {
-            data[at] ^= changes[i];
-            run_exactly(data, size);
-            data[at] ^= changes[i];
-        }
-}
-
-static void run_file(const char *path)
-{
-    static uint8_t input[1024 * 1024];
-    FILE *const file = fopen(path, "rb");
-    CHECK(file != nullptr);
-    const size_t size = fread(input, 1, sizeof(input), file);
-    fclose(file);
-    run_exactly(input, size);
-}
+#include "fuzz_driver.h"
 
 int main(int argc, char **argv)
 {
@@ -125,11 +92,11 @@ int main(int argc, char **argv)
         bytes_init(&state, CONVERGENCE_STATE_BYTES_MAX);
         CHECK(convergence_encode(&convergence, &state) == STATUS_OK);
         CHECK(convergence_decode(&convergence, bytes_slice(&state), nullptr) == STATUS_OK);
-        run_damaged(state.data, state.size);
+        fuzz_damaged(state.data, state.size);
         bytes_deinit(&state);
     }
     for (int i = 1; i < argc; i++)
-        run_file(argv[i]);
+        fuzz_file(argv[i]);
     return 0;
 }
 #endif

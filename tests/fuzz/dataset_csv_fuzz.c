@@ -74,22 +74,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 }
 
 #ifdef FUZZ_MAIN
+#include "fuzz_driver.h"
+
 static const char *const seeds[] = {
     "label,a,b\n1,0.5,-2e3\n4,\"7\",.25\n",
     "\xef\xbb\xbf\"the\nname\";label\r\n1.5;0\r\n\r\n2;4",
     "0,1\n4,1e38\n",
     "1\t\"a\"\"b\"\n0\t3\n",
 };
-
-/* On a copy of its exact size, so that a sanitizer sees every read past the end. */
-static void run_exactly(const uint8_t *data, size_t size)
-{
-    uint8_t *const copy = malloc(size > 0 ? size : 1);
-    CHECK(copy != nullptr);
-    memcpy(copy, data, size);
-    LLVMFuzzerTestOneInput(copy, size);
-    free(copy);
-}
 
 static void run_damaged(const char *seed)
 {
@@ -99,25 +91,15 @@ static void run_damaged(const char *seed)
     CHECK(size <= sizeof(text));
     memcpy(text, seed, size);
     for (size_t cut = 0; cut <= size; cut++)
-        run_exactly(text, cut);
+        fuzz_exactly(text, cut);
     for (size_t at = 0; at < size; at++) {
         for (size_t i = 0; i < sizeof(changes); i++) { /* the zero byte too */
             const uint8_t was = text[at];
             text[at] = (uint8_t)changes[i];
-            run_exactly(text, size);
+            fuzz_exactly(text, size);
             text[at] = was;
         }
     }
-}
-
-static void run_file(const char *path)
-{
-    static uint8_t input[1024 * 1024];
-    FILE *const file = fopen(path, "rb");
-    CHECK(file != nullptr);
-    const size_t size = fread(input, 1, sizeof(input), file);
-    fclose(file);
-    run_exactly(input, size);
 }
 
 int main(int argc, char **argv)
@@ -125,7 +107,7 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < sizeof(seeds) / sizeof(*seeds); i++)
         run_damaged(seeds[i]);
     for (int i = 1; i < argc; i++)
-        run_file(argv[i]);
+        fuzz_file(argv[i]);
     return 0;
 }
 #endif

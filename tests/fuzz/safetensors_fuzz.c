@@ -51,6 +51,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 }
 
 #ifdef FUZZ_MAIN
+#include "fuzz_driver.h"
+
 static const struct {
     const char *json;
     size_t data_size;
@@ -65,42 +67,6 @@ static const struct {
      1},
 };
 
-/* On a copy of its exact size, so that a sanitizer sees every read past the end. */
-static void run_exactly(const uint8_t *data, size_t size)
-{
-    uint8_t *const copy = malloc(size);
-    CHECK(copy != nullptr || size == 0);
-    if (size > 0)
-        memcpy(copy, data, size);
-    LLVMFuzzerTestOneInput(copy, size);
-    free(copy);
-}
-
-/* The input itself, every shorter one, and every one with a byte changed in three ways. */
-static void run_damaged(uint8_t *data, size_t size)
-{
-    static const uint8_t changes[] = {0x01, 0x20, 0xff};
-    for (size_t cut = 0; cut <= size; cut++)
-        run_exactly(data, cut);
-    for (size_t at = 0; at < size; at++) {
-        for (size_t i = 0; i < sizeof(changes); i++) {
-            data[at] ^= changes[i];
-            run_exactly(data, size);
-            data[at] ^= changes[i];
-        }
-    }
-}
-
-static void run_file(const char *path)
-{
-    static uint8_t input[1024 * 1024];
-    FILE *const file = fopen(path, "rb");
-    CHECK(file != nullptr);
-    const size_t size = fread(input, 1, sizeof(input), file);
-    fclose(file);
-    run_exactly(input, size);
-}
-
 int main(int argc, char **argv)
 {
     static uint8_t input[1024];
@@ -114,10 +80,10 @@ int main(int argc, char **argv)
         struct safetensors *file = nullptr;
         CHECK(safetensors_open((struct slice){input, size}, &file, nullptr) == STATUS_OK);
         safetensors_close(file);
-        run_damaged(input, size);
+        fuzz_damaged(input, size);
     }
     for (int i = 1; i < argc; i++)
-        run_file(argv[i]);
+        fuzz_file(argv[i]);
     return 0;
 }
 #endif

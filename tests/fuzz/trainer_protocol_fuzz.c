@@ -65,6 +65,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 }
 
 #ifdef FUZZ_MAIN
+#include "fuzz_driver.h"
+
 static const char *const seeds[] = {
     "\x04{\"type\":\"ready\",\"protocol\":1,\"name\":\"a\\u00e9\",\"heartbeats\":true}\n",
     "\x7f{\"type\":\"heartbeat\",\"id\":3,\"progress\":0.5}\n{\"type\":\"heartbeat\",\"id\":3}\n",
@@ -74,40 +76,6 @@ static const char *const seeds[] = {
     "\x20{\"type\":\"failed\",\"id\":18446744073709551615,\"reason\":\"\\ud83d\\ude00\"}\n\n[]\n",
 };
 
-/* On a copy of its exact size, so that a sanitizer sees every read past the end. */
-static void run_exactly(const uint8_t *data, size_t size)
-{
-    uint8_t *const copy = malloc(size > 0 ? size : 1);
-    CHECK(copy != nullptr);
-    memcpy(copy, data, size);
-    LLVMFuzzerTestOneInput(copy, size);
-    free(copy);
-}
-
-static void run_damaged(uint8_t *data, size_t size)
-{
-    static const uint8_t changes[] = {0x01, 0x20, 0x80, 0xff};
-    for (size_t cut = 0; cut <= size; cut++)
-        run_exactly(data, cut);
-    for (size_t at = 0; at < size; at++) {
-        for (size_t i = 0; i < sizeof(changes); i++) {
-            data[at] ^= changes[i];
-            run_exactly(data, size);
-            data[at] ^= changes[i];
-        }
-    }
-}
-
-static void run_file(const char *path)
-{
-    static uint8_t input[1024 * 1024];
-    FILE *const file = fopen(path, "rb");
-    CHECK(file != nullptr);
-    const size_t size = fread(input, 1, sizeof(input), file);
-    fclose(file);
-    run_exactly(input, size);
-}
-
 int main(int argc, char **argv)
 {
     static uint8_t input[1024];
@@ -115,10 +83,10 @@ int main(int argc, char **argv)
         const size_t size = strlen(seeds[i]);
         CHECK(size <= sizeof(input));
         memcpy(input, seeds[i], size);
-        run_damaged(input, size);
+        fuzz_damaged(input, size);
     }
     for (int i = 1; i < argc; i++)
-        run_file(argv[i]);
+        fuzz_file(argv[i]);
     return 0;
 }
 #endif
