@@ -6,6 +6,7 @@
 
 #include <stdlib.h>
 
+/* As host/coordinator_commit.c gathers it. */
 static void begin_commit(struct world *w, const struct coordinator_effect *effect)
 {
     const struct coordinator *const c = &w->coordinator;
@@ -13,15 +14,26 @@ static void begin_commit(struct world *w, const struct coordinator_effect *effec
     durable.incarnation = w->incarnation;
     durable.effect = *effect;
     durable.epoch = c->epoch;
-    durable.accepted = calloc(w->settings.nodes, sizeof(uint32_t));
-    durable.accepted_digests = calloc(w->settings.nodes, sizeof(struct digest));
-    CHECK(durable.accepted != nullptr && durable.accepted_digests != nullptr);
-    for (uint32_t i = 0; i < c->roster.count && effect->round > 0; i++) {
+    durable.commit = calloc(1, sizeof(*durable.commit) + sizeof(struct row) * w->settings.nodes);
+    CHECK(durable.commit != nullptr);
+    durable.commit->convergence = c->convergence;
+    durable.commit->candidate = c->candidate;
+    for (uint32_t i = 0; i < w->settings.nodes; i++)
+        durable.commit->rows[i] = w->nodes[i].row; /* forgotten members stay as they were */
+    for (uint32_t i = 0; i < c->roster.count; i++) {
         const struct member *const member = &c->roster.members[c->roster.order[i]];
-        if (!member->accepted)
-            continue;
-        durable.accepted_digests[durable.accepted_count] = member->key.payload_digest;
-        durable.accepted[durable.accepted_count++] = sim_node_of(member->name);
+        struct row *const row = &durable.commit->rows[sim_node_of(member->name)];
+        const bool in_set = effect->round > 0 && member->accepted;
+        const bool counted = in_set && !effect->undone;
+        *row = (struct row){
+            .active = member_stays(member, effect->round),
+            .in_set = in_set,
+            .key = member->key,
+            .history = {.asked_round = member->asked_round,
+                        .counted_round = counted && member->key.round > member->counted_round
+                                             ? member->key.round
+                                             : member->counted_round,
+                        .samples = member->samples}};
     }
     sim_push_happening(w, durable);
 }
@@ -36,7 +48,8 @@ static void settle_all(struct world *w, const struct coordinator_effect *effect)
             sim_send_settled(w, member->session, true, &member->key, effect->version.number,
                              REASON_UNSPECIFIED);
         else if (member->settlement == SETTLE_DROPPED)
-            sim_send_settled(w, member->session, false, &member->held, 0, REASON_ROUND_CLOSED);
+            sim_send_settled(w, member->session, false, &member->held, 0,
+                             member->settlement_reason);
     }
 }
 
@@ -81,6 +94,40 @@ static struct version_ref new_version(const struct coordinator *c, uint64_t roun
     return version;
 }
 
+/* The model that is restored, unless retention took it. */
+static void restore(struct world *w, const struct coordinator_effect *effect)
+{
+    const struct committed *const committed = &w->committed[effect->round];
+    CHECK(committed->used);
+    sim_complete(
+        w, effect,
+        (struct coordinator_event){.kind = EV_RESTORED,
+                                   .status = w->settings.retention ? STATUS_NOT_FOUND : STATUS_OK,
+                                   .version = committed->version});
+}
+
+static void close_round(struct world *w, const struct coordinator_effect *effect)
+{
+    sim_accumulator_closed(w);
+    w->result.stood_in += w->coordinator.stand_ins;
+    sim_complete(
+        w, effect,
+        (struct coordinator_event){.kind = EV_CLOSED,
+                                   .aggregate_norm = 1,
+                                   .version = new_version(&w->coordinator, effect->round)});
+}
+
+static void fold_waiting(struct world *w, const struct coordinator_effect *effect)
+{
+    const struct coordinator *const c = &w->coordinator;
+    for (uint32_t i = 0; i < c->roster.count; i++) {
+        const uint32_t index = c->roster.order[i];
+        if (c->roster.members[index].folding)
+            sim_blob_folded(w, index, c->roster.members[index].blob.id);
+    }
+    sim_complete(w, effect, (struct coordinator_event){.kind = EV_FOLDED});
+}
+
 static void carry_asynchronous(struct world *w, const struct coordinator_effect *effect)
 {
     const struct coordinator *const c = &w->coordinator;
@@ -90,27 +137,20 @@ static void carry_asynchronous(struct world *w, const struct coordinator_effect 
         sim_complete(
             w, effect,
             (struct coordinator_event){.kind = EV_MODEL_CREATED, .version = new_version(c, 0)});
-    } else if (effect->kind == FX_FOLD || effect->kind == FX_FOLD_WAITING) {
+    } else if (effect->kind == FX_FOLD) {
+        sim_blob_folded(w, effect->member, effect->blob.id);
         sim_complete(w, effect, (struct coordinator_event){.kind = EV_FOLDED});
+    } else if (effect->kind == FX_FOLD_WAITING) {
+        fold_waiting(w, effect);
     } else if (effect->kind == FX_CLOSE) {
-        sim_complete(w, effect,
-                     (struct coordinator_event){.kind = EV_CLOSED,
-                                                .aggregate_norm = 1,
-                                                .version = new_version(c, effect->round)});
+        close_round(w, effect);
     } else if (effect->kind == FX_VALIDATE) {
-        sim_complete(
-            w, effect,
-            (struct coordinator_event){
-                .kind = EV_VALIDATED,
-                .validated = {.loss = 1, .accuracy = 0.5, .has_loss = true, .has_accuracy = true}});
-    } else if (effect->kind == FX_RESTORE) {
         sim_complete(w, effect,
-                     (struct coordinator_event){.kind = EV_RESTORED,
-                                                .version = new_version(c, effect->round)});
+                     sim_validated(w, c->round - (w->settings.validates_received ? 1 : 0)));
+    } else if (effect->kind == FX_RESTORE) {
+        restore(w, effect);
     } else if (effect->kind == FX_PERSIST_PAUSED) {
-        sim_complete(
-            w, effect,
-            (struct coordinator_event){.kind = EV_PAUSE_PERSISTED, .paused = effect->paused});
+        later(w, DURABLE_PAUSE, effect);
     } else if (effect->kind == FX_COMMIT) {
         begin_commit(w, effect);
     } else if (effect->kind == FX_RECALL) {
@@ -120,6 +160,24 @@ static void carry_asynchronous(struct world *w, const struct coordinator_effect 
     } else {
         CHECK(!"an effect without completion");
     }
+}
+
+static void release_waiting(struct world *w)
+{
+    const struct coordinator *const c = &w->coordinator;
+    for (uint32_t i = 0; i < c->roster.count; i++) {
+        const struct member *const member = &c->roster.members[c->roster.order[i]];
+        if (member->waiting)
+            sim_blob_released(w, member->blob.id);
+    }
+    if (w->blobs_live != 0)
+        sim_violation(w, "%llu payloads are held after the end", (unsigned long long)w->blobs_live);
+}
+
+static void send_offer(struct world *w, const struct coordinator_effect *effect)
+{
+    const struct node_event event = {.kind = NODE_EV_OFFER, .settled = {.key = effect->key}};
+    sim_send_directive(w, effect->session, &event);
 }
 
 static void carry(struct world *w, const struct coordinator_effect *effect)
@@ -149,7 +207,10 @@ static void carry(struct world *w, const struct coordinator_effect *effect)
         w->result.equivocations++;
         break;
     case FX_RELEASE:
+        sim_blob_released(w, effect->blob.id);
+        break;
     case FX_RELEASE_WAITING:
+        release_waiting(w);
         break;
     case FX_SETTLE:
         settle_all(w, effect);
@@ -160,9 +221,7 @@ static void carry(struct world *w, const struct coordinator_effect *effect)
                          effect->version.number, effect->reason);
         break;
     case FX_SEND_OFFER:
-        sim_send_directive(
-            w, effect->session,
-            &(struct node_event){.kind = NODE_EV_OFFER, .settled = {.key = effect->key}});
+        send_offer(w, effect);
         break;
     case FX_SEND_FINISHED:
         send_finished(w, effect->session, effect->outcome);
@@ -197,6 +256,7 @@ static void crash_coordinator(struct world *w)
     w->up = false;
     w->incarnation++;
     w->timer_ns = NO_DEADLINE;
+    sim_forget_blobs(w);
     for (uint64_t session = 1; session <= w->sessions; session++)
         sim_break_connection(w, session);
     sim_push_happening(w, sim_at(w, START_COORDINATOR, 200 * ms + sim_delay(w)));
@@ -206,11 +266,18 @@ void sim_step_coordinator(struct world *w, struct coordinator_event event)
 {
     static struct coordinator_effects effects;
     event.now_ns = w->now_ns;
+    if (event.kind == EV_START)
+        w->asked_pause = w->told_paused = event.start.paused;
+    else if (event.kind == EV_PAUSE || event.kind == EV_RESUME)
+        w->asked_pause = event.kind == EV_PAUSE;
+    else if (event.kind == EV_PAUSE_PERSISTED)
+        w->told_paused = event.paused;
     coordinator_step(&w->coordinator, &event, &effects);
     sim_tell(w, &effects.traces, "coordinator");
+    sim_check_machine(w, &effects.traces);
     const uint32_t incarnation = w->incarnation;
     for (uint32_t i = 0; i < effects.count && w->incarnation == incarnation; i++) {
-        if (w->crashes_left > 0 && w->has_version &&
+        if (w->crashes_left > 0 && w->has_version && !sim_faults_are_over(w) &&
             random_below(&w->random, 40 * w->settings.nodes) < 4) {
             w->crashes_left--;
             crash_coordinator(w); /* between two effects of one step */

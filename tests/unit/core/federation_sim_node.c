@@ -36,14 +36,14 @@ static void carry_push(struct world *w, uint32_t index, const struct node_effect
     push.incarnation = node->incarnation;
     push.session = node->session;
     push.event.update.ticket = ++w->ticket_count;
-    CHECK(w->ticket_count < TICKETS_MAX);
+    w->tickets = sim_grow(w->tickets, &w->tickets_capacity, w->ticket_count, sizeof(*w->tickets));
     w->tickets[w->ticket_count] = (struct ticket){index, node->incarnation, effect->id};
     push.event.kind = EV_UPDATE;
     push.event.update.info.key = node->kept.key;
     push.event.update.info.base_id = node->kept.base_id;
     push.event.update.info.samples = 100 + index;
     sim_push_happening(w, push);
-    if (random_unit(&w->random) < w->settings.duplication) {
+    if (!sim_faults_are_over(w) && random_unit(&w->random) < w->settings.duplication) {
         push.at_ns += sim_delay(w);
         push.event.update.ticket = 0; /* nobody waits for the second answer */
         sim_push_happening(w, push);
@@ -79,6 +79,8 @@ static void record_note(struct world *w, struct sim_node *node, const struct nod
     case NOTE_DROPPED:
         w->result.wrongly_settled += in_commit;
         node->is_settled[round] = true;
+        node->is_dropped[round] = true;
+        node->dropped[round] = effect->key.payload_digest;
         node->kept.state = UPDATE_SETTLED;
         break;
     case NOTE_REFUSED:
@@ -106,10 +108,12 @@ static void carry_node(struct world *w, uint32_t index, const struct node_effect
         break;
     case NODE_FX_TRAIN:
         done.kind = NODE_EV_TRAINED;
-        sim_node_complete(w, index, TO_NODE, 50 * ms + 4 * sim_delay(w), &done);
+        sim_node_complete(w, index, TO_NODE, node->slowness * (50 * ms + 4 * sim_delay(w)), &done);
         break;
-    case NODE_FX_ABORT:
-        node->aborted_id = effect->id;
+    case NODE_FX_ABORT: /* it completes as cancelled, unless it has just ended */
+        done.kind = node->machine.work == WORK_PULLING ? NODE_EV_PULLED : NODE_EV_TRAINED;
+        done.status = STATUS_CANCELLED;
+        sim_node_complete(w, index, TO_NODE, sim_delay(w), &done);
         break;
     case NODE_FX_HOLD:
         done.kind = NODE_EV_HELD;

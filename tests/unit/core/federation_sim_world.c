@@ -38,6 +38,18 @@ uint64_t sim_load_first(const struct digest *digest)
     return word;
 }
 
+void *sim_grow(void *array, uint64_t *capacity, uint64_t index, size_t size)
+{
+    if (index < *capacity)
+        return array;
+    const uint64_t now = 2 * index < 64 ? 64 : 2 * index;
+    char *const grown = realloc(array, now * size);
+    CHECK(grown != nullptr);
+    memset(grown + *capacity * size, 0, (now - *capacity) * size);
+    *capacity = now;
+    return grown;
+}
+
 static bool before(const struct happening *a, const struct happening *b)
 {
     return a->at_ns != b->at_ns ? a->at_ns < b->at_ns : a->order < b->order;
@@ -114,7 +126,7 @@ void sim_narrate(struct world *w, const char *who, const char *what)
 /* Whether the world drops this one: then the connection it went over is broken. */
 bool sim_lost(struct world *w)
 {
-    return random_unit(&w->random) < w->settings.loss;
+    return !sim_faults_are_over(w) && random_unit(&w->random) < w->settings.loss;
 }
 
 void sim_break_connection(struct world *w, uint64_t session)
@@ -177,6 +189,11 @@ void sim_complete(struct world *w, const struct coordinator_effect *effect,
     sim_push_happening(w, happening);
 }
 
+bool sim_faults_are_over(const struct world *w)
+{
+    return w->settings.faults_end_ns > 0 && w->now_ns >= w->settings.faults_end_ns;
+}
+
 void sim_check_durable(struct world *w, const struct version_ref *version)
 {
     if (version->number >= ROUNDS_MAX || !w->committed[version->number].used ||
@@ -188,6 +205,7 @@ void sim_send_beacon(struct world *w, uint64_t session)
 {
     const struct coordinator *const c = &w->coordinator;
     sim_check_durable(w, &c->version);
+    sim_check_beacon(w, session);
     const struct node_event event = {
         .kind = NODE_EV_BEACON,
         .beacon = {
