@@ -67,3 +67,24 @@ const struct kern *kern_get(void)
     }
     return kern;
 }
+
+static size_t round_up(size_t value, size_t multiple)
+{
+    return (value + multiple - 1) / multiple * multiple;
+}
+
+/*
+ * A tile of columns as f32, its rows rounded up to whole blocks of 16 (kern_select_avx2.c), twice:
+ * values, and what is left of them.
+ */
+size_t kern_select_scratch(size_t n)
+{
+    return 2 * round_up(n, 16) * KERN_TILE_COLUMNS * sizeof(float) + KERN_SCRATCH_ALIGNMENT;
+}
+
+/* A panel as f32, its rows rounded up to whole blocks, and each row's scale. */
+size_t kern_gram_scratch(size_t n)
+{
+    const size_t rows = round_up(n, 16);
+    return rows * KERN_PANEL_COLUMNS * sizeof(float) + rows * sizeof(double);
+}

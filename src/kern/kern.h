@@ -1,8 +1,16 @@
 /*
  * kern.h - the arithmetic that runs over every parameter, in one table of pointers chosen at start.
  *
- * Every implementation gives the same bits as the plain reference: no multiply-add is fused, and
- * sums run in a fixed order. Not here: what the sums mean (robust/accumulator.h).
+ * Every implementation gives the same bits as the plain reference: sums run in a fixed order, and
+ * no multiply-add is fused but those of gram, which are fused everywhere. Not here: what the sums
+ * mean (robust/).
+ *
+ * Kernels over rows take f32[n][count] as n pointers, since rows may lie in mapped files: the
+ * caller points them at the first of the columns that a call shall work on, cuts the columns into
+ * tiles and gives these to threads. Columns do not depend on each other (gram: see there), so any
+ * cut gives the same bits. All values are finite: what is not was refused before
+ * (check_finite_and_norm). Values that are not give results without meaning, nothing worse. n is 1
+ * to KERN_ROWS_MAX.
  */
 #pragma once
 
@@ -23,6 +31,12 @@ enum {
     KERN_LANES = 16, /* virtual lanes of sums, on every instruction set */
     /* fold: |x * scale| stays below 2^KERN_GRID_BITS. */
     KERN_GRID_BITS = 62,
+    KERN_ROWS_MAX = 1 << 20,
+    /* What kernels over rows work on at a time; tiles of a multiple of it waste nothing. */
+    KERN_TILE_COLUMNS = 64,
+    /* gram: a sum over so many columns is taken in f32. */
+    KERN_PANEL_COLUMNS = 512,
+    KERN_SCRATCH_ALIGNMENT = 64,
 };
 
 struct kern {
@@ -58,7 +72,92 @@ struct kern {
      * only where all are finite (it cannot overflow: each square is below 2^256).
      */
     bool (*check_finite_and_norm)(const float *x, size_t n, double *ret_norm_squared);
+
+    /*
+     * ret[c] = the median of rows[0..n)[c] for c in [0, count): the middle value, or of an even n
+     * the mean of the two middle ones, taken in f64 and rounded once. A zero is +0.0, whatever the
+     * signs of those in the rows.
+     *
+     * rows     n pointers to f32[count]; any alignment.
+     * ret      f32[count], out; may not overlap the rows.
+     * scratch  kern_select_scratch(n) bytes, aligned to KERN_SCRATCH_ALIGNMENT; one a thread.
+     */
+    void (*median)(const float *const *rows, size_t n, size_t count, float *ret, void *scratch);
+
+    /*
+     * ret[c] = the mean of rows[0..n)[c] without the trim lowest and the trim highest of them.
+     *
+     * trim  2 trim < n. The rest as for median; a zero is +0.0.
+     *
+     * With lo and hi the lowest and the highest value kept: what lies strictly between them is
+     * added in f64 in row order, then lo and hi as often as they are kept; one division, rounded
+     * once to f32. What is cut off enters no sum.
+     */
+    void (*trimmed_mean)(const float *const *rows, size_t n, size_t count, size_t trim, float *ret,
+                         void *scratch);
+
+    /*
+     * ret[c] = the mean of the keep values of rows[0..n)[c] nearest to their median; among equal
+     * distances those of the lowest rows. (The last step of Bulyan, and MeaMed.)
+     *
+     * keep  1 to n. The rest as for median; a zero is +0.0.
+     *
+     * The median and |x - median| are rounded to f32; a distance beyond f32 is an infinite one. The
+     * values are added in f64 in row order; one division, rounded once.
+     */
+    void (*nearest_mean)(const float *const *rows, size_t n, size_t count, size_t keep, float *ret,
+                         void *scratch);
+
+    /*
+     * gram[i * n + j] += the sum over c in [0, count) of (rows[i][c] - center[c]) *
+     * (rows[j][c] - center[c]) for j <= i; what is above the diagonal stays as it is.
+     *
+     * rows     n pointers to f32[count].
+     * center   f32[count], or null: nothing is subtracted. Distances between rows that lie close
+     *          together, far from the origin, need one of the rows here. Differences must stay
+     * within f32. gram     f64[n * n], in/out. scratch  kern_gram_scratch(n) bytes, aligned to
+     * KERN_SCRATCH_ALIGNMENT; one a thread.
+     *
+     * Panels of KERN_PANEL_COLUMNS columns: the differences, rounded to f32, are scaled by a power
+     * of two a row and panel (2^-e, -126 <= e <= 126, the largest magnitude in [0.5, 1) times 2^e),
+     * so that neither 1e30 nor 1e-30 leaves the range; lane l of 8 takes columns l, l + 8, ... by
+     * fused multiply-adds in f32; lanes are added in f64 ((0 + 4) + (1 + 5)) + ((2 + 6) + (3 + 7)),
+     * scaled back, and added to gram, panels in order. Hence calls on consecutive columns give the
+     * same bits as one call where all but the last are multiples of KERN_PANEL_COLUMNS. Columns
+     * given to several threads need a Gram matrix for each fixed stretch of columns, added in
+     * order.
+     */
+    void (*gram)(const float *const *rows, const float *center, size_t n, size_t count,
+                 double *gram, void *scratch);
+
+    /*
+     * The sum of (x[i] - y[i])^2 in f64, for pairs whose distance a Gram matrix does not resolve.
+     *
+     * x, y  f32[n]. 16 lanes, added as in check_finite_and_norm.
+     */
+    double (*distance_squared)(const float *x, const float *y, size_t n);
+
+    /* The sum of x[i] * y[i] in f64: each product is exact; 16 lanes as in check_finite_and_norm.
+     */
+    double (*dot)(const float *x, const float *y, size_t n);
+
+    /*
+     * ret[c] = the sum of weights[i] * rows[i][c] over i, in row order in f64, from +0.0, rounded
+     * once. One multiplication and one addition an element.
+     *
+     * rows     n pointers to f32[count]; n may be 0.
+     * weights  f64[n], finite.
+     * ret      f32[count], out; may not overlap the rows. What is beyond f32 becomes infinite.
+     */
+    void (*weighted_sum)(const float *const *rows, const double *weights, size_t n, size_t count,
+                         float *ret);
 };
+
+/* Bytes of scratch that median, trimmed_mean and nearest_mean need for n rows; a multiple of 64. */
+size_t kern_select_scratch(size_t n);
+
+/* Bytes of scratch that gram needs for n rows; a multiple of 64. */
+size_t kern_gram_scratch(size_t n);
 
 /*
  * Chooses the best table that the processor has, capped by the environment variable FEDRA_CPU

@@ -167,4 +167,16 @@ static bool check_finite_and_norm(const float *x, size_t n, double *ret_norm_squ
     return true;
 }
 
-const struct kern kern_avx2 = {"avx2", fold, abs_max_bits, check_finite_and_norm};
+const struct kern kern_avx2 = {
+    .name = "avx2",
+    .fold = fold,
+    .abs_max_bits = abs_max_bits,
+    .check_finite_and_norm = check_finite_and_norm,
+    .median = rows_ref_median,
+    .trimmed_mean = rows_ref_trimmed_mean,
+    .nearest_mean = rows_ref_nearest_mean,
+    .gram = rows_ref_gram,
+    .distance_squared = rows_ref_distance_squared,
+    .dot = rows_ref_dot,
+    .weighted_sum = rows_ref_weighted_sum,
+};

@@ -1,5 +1,6 @@
 /*
- * kern_ref.c - the plain kernels, written to be read; all others must give their bits.
+ * kern_ref.c - the plain kernels over one array, written to be read; all others must give their
+ * bits. Those over rows: kern_rows_ref.c.
  */
 #include "kern/kern_tables.h"
 
@@ -49,4 +50,16 @@ static bool check_finite_and_norm(const float *x, size_t n, double *ret_norm_squ
     return true;
 }
 
-const struct kern kern_ref = {"ref", fold, abs_max_bits, check_finite_and_norm};
+const struct kern kern_ref = {
+    .name = "ref",
+    .fold = fold,
+    .abs_max_bits = abs_max_bits,
+    .check_finite_and_norm = check_finite_and_norm,
+    .median = rows_ref_median,
+    .trimmed_mean = rows_ref_trimmed_mean,
+    .nearest_mean = rows_ref_nearest_mean,
+    .gram = rows_ref_gram,
+    .distance_squared = rows_ref_distance_squared,
+    .dot = rows_ref_dot,
+    .weighted_sum = rows_ref_weighted_sum,
+};

@@ -1,5 +1,6 @@
 /*
- * kern_tables.h - the tables that kern.c chooses among. For this folder only.
+ * kern_tables.h - the tables that kern.c chooses among, and the kernels over rows that they are
+ * made of. For this folder only.
  */
 #pragma once
 
@@ -7,3 +8,16 @@
 
 extern const struct kern kern_ref;
 extern const struct kern kern_avx2; /* x86-64 only */
+
+/* kern_rows_ref.c; contracts in kern.h */
+void rows_ref_median(const float *const *rows, size_t n, size_t count, float *ret, void *scratch);
+void rows_ref_trimmed_mean(const float *const *rows, size_t n, size_t count, size_t trim,
+                           float *ret, void *scratch);
+void rows_ref_nearest_mean(const float *const *rows, size_t n, size_t count, size_t keep,
+                           float *ret, void *scratch);
+void rows_ref_gram(const float *const *rows, const float *center, size_t n, size_t count,
+                   double *gram, void *scratch);
+double rows_ref_distance_squared(const float *x, const float *y, size_t n);
+double rows_ref_dot(const float *x, const float *y, size_t n);
+void rows_ref_weighted_sum(const float *const *rows, const double *weights, size_t n, size_t count,
+                           float *ret);
