@@ -3,6 +3,8 @@
  */
 #include "base/reason.h"
 
+#include <string.h>
+
 static const struct reason_row {
     const char *name;
     const char *text;
@@ -38,4 +40,13 @@ enum reason_class reason_class_of(enum reason reason)
 enum reason reason_of_number(unsigned number)
 {
     return number < REASON_COUNT ? (enum reason)number : REASON_UNSPECIFIED;
+}
+
+enum reason reason_of_name(const char *name)
+{
+    for (unsigned number = 0; number < REASON_COUNT; number++) {
+        if (reason_rows[number].name != nullptr && strcmp(reason_rows[number].name, name) == 0)
+            return (enum reason)number;
+    }
+    return REASON_UNSPECIFIED;
 }

@@ -59,5 +59,8 @@ const char *reason_text(enum reason reason);
 /* Whether sending again can help. */
 enum reason_class reason_class_of(enum reason reason);
 
+/* The reason of that lower-case name; UNSPECIFIED for one that is not known. */
+enum reason reason_of_name(const char *name);
+
 /* The reason with this number on the wire; UNSPECIFIED for one that is not known. */
 enum reason reason_of_number(unsigned number);

@@ -179,7 +179,7 @@ static void run_recall(struct job *job)
     work->event.recalled.version =
         (struct version_ref){.number = receipt.version.number, .id = receipt.version.id};
     if (!work->event.recalled.counted)
-        work->event.recalled.reason = REASON_ROUND_CLOSED;
+        work->event.recalled.reason = reason_of_name(receipt.reason);
 }
 
 /* From now on the committed model is the one that is announced and can be pulled. */
