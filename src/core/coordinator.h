@@ -173,10 +173,10 @@ enum coordinator_effect_kind {
                             momentum is counted for members that `stand in` */
     FX_VALIDATE,         /* id */
     FX_RESTORE,          /* id, round: the model committed in that round becomes the candidate */
-    FX_COMMIT,          /* id, round, attempt, outcome, rate: record, model, roster, in one; undone:
-                           nothing of the round is counted, its updates are dropped */
-    FX_SETTLE,          /* to every member what its `settlement` says */
-    FX_RECALL,          /* id, member, session, key: what became of it? */
+    FX_COMMIT, /* id, round, attempt, outcome, rate, best: record, model, roster, in one; undone:
+                        nothing of the round is counted, its updates are dropped */
+    FX_SETTLE, /* to every member what its `settlement` says */
+    FX_RECALL, /* id, member, session, key: what became of it? */
     FX_SEND_COUNTED,    /* member, session, key, version */
     FX_SEND_DROPPED,    /* member, session, key, reason */
     FX_SEND_OFFER,      /* member, session, key: that late update can still be counted */
@@ -186,6 +186,13 @@ enum coordinator_effect_kind {
     FX_SEND_FINISHED,   /* member, session, outcome */
     FX_TIMER,           /* deadline: the one timer; NO_DEADLINE stops it */
     FX_EXIT,            /* outcome; status where a local fault is the cause */
+};
+
+/* Which version a commit shows to be the best so far. */
+enum commit_best {
+    BEST_AS_BEFORE,
+    BEST_THIS,
+    BEST_PARENT, /* nodes measure the model that they receive: the version before is known now */
 };
 
 struct coordinator_effect {
@@ -201,9 +208,10 @@ struct coordinator_effect {
     uint64_t epoch;
     uint64_t round;
     uint64_t deadline_ns;
-    double rate; /* FX_CLOSE and FX_COMMIT of a round: the server's learning rate */
-    bool undone; /* FX_COMMIT */
-    bool paused; /* FX_PERSIST_PAUSED */
+    double rate;           /* FX_CLOSE and FX_COMMIT of a round: the server's learning rate */
+    bool undone;           /* FX_COMMIT */
+    enum commit_best best; /* FX_COMMIT */
+    bool paused;           /* FX_PERSIST_PAUSED */
     struct update_key key;
     struct blob_ref blob;
     struct version_ref version;
@@ -269,6 +277,12 @@ void coordinator_init(struct coordinator *coordinator, const struct coordinator_
  */
 void coordinator_step(struct coordinator *coordinator, const struct coordinator_event *event,
                       struct coordinator_effects *ret_effects);
+
+/*
+ * Whether the job is cancelled because its last round was repeated too often. Known to the machine
+ * that saw it, not to one started again after it.
+ */
+bool coordinator_gave_up(const struct coordinator *coordinator);
 
 /* What an update would be answered now; REASON_UNSPECIFIED: it would be taken or acknowledged. */
 enum reason coordinator_screen(const struct coordinator *coordinator,

@@ -152,6 +152,16 @@ void round_close_if_complete(struct coordinator *c, struct coordinator_effects *
     c->pending_id = effect->id;
 }
 
+static bool is_repeated_too_often(const struct coordinator *c)
+{
+    return c->settings.repeats_max > 0 && c->attempt > c->settings.repeats_max;
+}
+
+bool coordinator_gave_up(const struct coordinator *coordinator)
+{
+    return coordinator->outcome == OUTCOME_CANCELLED && is_repeated_too_often(coordinator);
+}
+
 /* The round's time is over: close with what is there, or ask again and keep it. */
 static void on_round_timeout(struct coordinator *c, struct coordinator_effects *effects)
 {
@@ -163,7 +173,7 @@ static void on_round_timeout(struct coordinator *c, struct coordinator_effects *
         return;
     }
     c->attempt++;
-    if (c->settings.repeats_max > 0 && c->attempt > c->settings.repeats_max) {
+    if (is_repeated_too_often(c)) {
         persist_outcome(c, effects, OUTCOME_CANCELLED);
         return;
     }
@@ -214,6 +224,15 @@ void on_folded(struct coordinator *c, const struct coordinator_event *event,
         round_close_if_complete(c, effects);
 }
 
+static enum commit_best best_of(const struct coordinator *c, bool undone)
+{
+    if (undone) /* the best one once more */
+        return BEST_THIS;
+    if (!c->convergence.best_is_last)
+        return BEST_AS_BEFORE;
+    return c->settings.validates_received ? BEST_PARENT : BEST_THIS;
+}
+
 static void commit(struct coordinator *c, struct coordinator_effects *effects, enum outcome outcome,
                    bool undone)
 {
@@ -223,6 +242,7 @@ static void commit(struct coordinator *c, struct coordinator_effects *effects, e
     effect->attempt = c->attempt;
     effect->rate = c->rate;
     effect->undone = undone;
+    effect->best = best_of(c, undone);
     effect->outcome = outcome;
     c->outcome = outcome;
     c->undone = undone;

@@ -237,8 +237,7 @@ static void fill_version(struct commit_job *work)
                                            .model_digest = head->model_digest,
                                            .blob_digest = head->model_blob_digest,
                                            .created_ms = (int64_t)head->committed_unix_ms,
-                                           .best = work->effect.undone ||
-                                                   work->host->machine.convergence.best_is_last};
+                                           .best = work->effect.best == BEST_THIS};
     digest_to_hex(&head->model_digest, hex);
     snprintf(work->version.model_file, sizeof(work->version.model_file), "%06llu-%.16s.safetensors",
              (unsigned long long)head->number, hex);
@@ -280,6 +279,7 @@ static enum status store_all(struct commit_job *work, struct slice record)
         return status;
     const struct store_commit commit = {
         .version = work->version,
+        .parent_is_best = work->effect.best == BEST_PARENT,
         .record = record,
         .counted = work->counted,
         .counted_count = work->count,

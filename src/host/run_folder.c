@@ -274,9 +274,9 @@ const char *run_folder_reason(const struct coordinator_host *host)
     if (machine->outcome == OUTCOME_EXHAUSTED)
         return "convergence.max_rounds was reached";
     if (machine->outcome == OUTCOME_CANCELLED)
-        return machine->cancelled ? "the job was cancelled"
-                                  : "too few updates came, round after round "
-                                    "(aggregation.min_updates, limits.rounds_repeat_max)";
+        return coordinator_gave_up(machine) ? "too few updates came, round after round "
+                                              "(aggregation.min_updates, limits.rounds_repeat_max)"
+                                            : "the job was cancelled";
     return convergence_reason_text(machine->convergence.reason);
 }
 

@@ -45,7 +45,7 @@ struct store_version {
     struct digest blob_digest;
     int64_t created_ms;              /* wall time, ms since 1970 */
     char model_file[STORE_NAME_MAX]; /* name given to store_put_model */
-    bool best;                       /* the best so far when it was committed: its model is kept */
+    bool best; /* the best so far when it, or the one after it, was committed: its model is kept */
 };
 
 /* An update that a version counted; at most one a (fork, round, node). */
@@ -79,6 +79,7 @@ struct store_member {
 /* Everything that one commit makes durable together. Borrowed for the call only. */
 struct store_commit {
     struct store_version version;
+    bool parent_is_best; /* the version before it turned out to be the best so far */
     struct slice record;
     const struct store_counted *counted;
     size_t counted_count;

@@ -332,6 +332,15 @@ static enum status copy_version(const struct store_commit *commit, struct versio
     return status;
 }
 
+static void mark_parent(struct store_memory *store, const struct store_commit *commit)
+{
+    for (size_t i = 0; i < store->versions.count; i++) {
+        struct store_version *const version = &store->versions.items[i].version;
+        version->best |=
+            commit->parent_is_best && digest_equal(&version->id, &commit->version.parent);
+    }
+}
+
 /* The commit was checked: both files are there. A version's model is no mere state file. */
 static void keep_files(struct store_memory *store, const struct store_commit *commit)
 {
@@ -377,6 +386,7 @@ static enum status commit(struct store *base, const struct store_commit *commit,
     }
     row.version.sequence = store->versions.count + 1;
     store->versions.items[store->versions.count++] = row;
+    mark_parent(store, commit);
     for (size_t i = 0; i < commit->member_count; i++)
         add_member(store, &commit->members[i]);
     for (size_t i = 0; i < store->certificates.count; i++)

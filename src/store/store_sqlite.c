@@ -203,6 +203,22 @@ static enum status insert_version(struct store_sqlite *store, const struct store
     return status;
 }
 
+/* Before old models go: the parent's is still there. */
+static enum status mark_parent(struct store_sqlite *store, const struct store_commit *commit,
+                               struct error *err)
+{
+    sqlite3_stmt *statement = nullptr;
+    if (!commit->parent_is_best)
+        return STATUS_OK;
+    enum status status =
+        store_database_prepare(&store->database, "UPDATE commits SET best = 1 WHERE id = ?",
+                               &statement, err, "d", &commit->version.parent);
+    if (status == STATUS_OK)
+        status = step_done(&store->database, statement, err, "cannot mark the best version");
+    sqlite3_finalize(statement);
+    return status;
+}
+
 static enum status insert_counted(struct store_sqlite *store, const struct store_commit *commit,
                                   uint64_t sequence, struct error *err)
 {
@@ -386,6 +402,8 @@ static enum status commit(struct store *base, const struct store_commit *commit,
     if (status != STATUS_OK)
         return status;
     status = insert_version(store, commit, &sequence, err);
+    if (status == STATUS_OK)
+        status = mark_parent(store, commit, err);
     if (status == STATUS_OK)
         status = insert_counted(store, commit, sequence, err);
     if (status == STATUS_OK)

@@ -56,6 +56,22 @@ static void a_round_repeated_too_often_ends_the_job(void **state)
     assert_int_equal(must(FX_PERSIST_OUTCOME)->outcome, OUTCOME_CANCELLED);
     complete(FX_PERSIST_OUTCOME, (struct coordinator_event){.kind = EV_OUTCOME_PERSISTED});
     assert_non_null(effect(FX_FINISH));
+    assert_true(coordinator_gave_up(&c));
+    /* Whoever cancels it after its end is not the cause; whoever cancels another job is. */
+    step((struct coordinator_event){.kind = EV_CANCEL});
+    assert_true(coordinator_gave_up(&c));
+    boot(settings);
+    tick(11 * SECOND);
+    step((struct coordinator_event){.kind = EV_CANCEL});
+    assert_int_equal(c.outcome, OUTCOME_CANCELLED);
+    assert_false(coordinator_gave_up(&c));
+    /* A machine started after the end cannot tell, and accuses nobody. */
+    restart(settings, (struct coordinator_event){.start = {.epoch = 4,
+                                                           .has_version = true,
+                                                           .version = version(3),
+                                                           .open_round = 4,
+                                                           .outcome = OUTCOME_CANCELLED}});
+    assert_false(coordinator_gave_up(&c));
 }
 
 static void a_restart_of_an_ended_job_says_so_again(void **state)

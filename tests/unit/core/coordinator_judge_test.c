@@ -315,6 +315,31 @@ static void figures_that_nodes_report_are_of_the_version_before(void **state)
     assert_int_equal(must(FX_RESTORE)->round, 1);
 }
 
+/* The host keeps the model of the best version, whatever retention takes. */
+static void a_commit_says_which_version_is_the_best(void **state)
+{
+    struct coordinator_settings settings = judged();
+    settings.convergence.divergence_patience = 100;
+    for (int received = 0; received < 2; received++) {
+        settings.validates_received = received != 0;
+        boot(settings);
+        assert_int_equal(must(FX_ANNOUNCE)->best, BEST_AS_BEFORE);
+        measure(1);
+        assert_int_equal(must(FX_COMMIT)->best, received != 0 ? BEST_PARENT : BEST_THIS);
+        commit(1);
+        measure(2);
+        assert_int_equal(must(FX_COMMIT)->best, BEST_AS_BEFORE);
+        commit(2);
+        measure(2);
+        assert_int_equal(must(FX_COMMIT)->best, BEST_AS_BEFORE);
+        commit(3);
+        measure(NAN); /* undone: the best once more */
+        complete(FX_RESTORE,
+                 (struct coordinator_event){.kind = EV_RESTORED, .version = version(1)});
+        assert_int_equal(must(FX_COMMIT)->best, BEST_THIS);
+    }
+}
+
 static void a_version_that_cannot_be_restored_leaves_the_last(void **state)
 {
     boot(judged());
@@ -472,6 +497,7 @@ int main(void)
         cmocka_unit_test(a_model_that_is_not_finite_goes_back_further_where_the_last_was_worse),
         cmocka_unit_test(where_nothing_was_recorded_the_last_version_stays),
         cmocka_unit_test(figures_that_nodes_report_are_of_the_version_before),
+        cmocka_unit_test(a_commit_says_which_version_is_the_best),
         cmocka_unit_test(a_version_that_cannot_be_restored_leaves_the_last),
         cmocka_unit_test(a_job_that_diverges_while_it_is_cancelled_has_diverged),
         cmocka_unit_test(what_was_judged_is_known_after_a_restart),

@@ -313,13 +313,14 @@ static void models_without_a_commit_go_at_a_restart(struct world *world)
     fixture_check(world->store, 1, RECORD_BYTES);
 }
 
-static void retention_spares_the_latest_and_the_best(struct world *world)
+/* Six versions, of which two models are kept besides the best; the best are those of mark. */
+static void commit_six(struct world *world, void (*mark)(struct store_commit *, uint64_t))
 {
     raise_to(world, 0);
     for (uint64_t number = 1; number <= 6; number++) {
         struct fixture_commit f;
         fixture_make(&f, number, 1, RECORD_BYTES);
-        f.commit.version.best = number == 1 || number == 2;
+        mark(&f.commit, number);
         const struct slice model = {(const uint8_t *)f.model, strlen(f.model)};
         assert_int_equal(
             store_put_model(world->store, f.commit.version.model_file, &model, 1, nullptr),
@@ -327,6 +328,11 @@ static void retention_spares_the_latest_and_the_best(struct world *world)
         assert_int_equal(store_commit(world->store, &f.commit, nullptr), STATUS_OK);
         free(f.record);
     }
+}
+
+/* After each start. */
+static void check_second_and_last_two_kept(struct world *world)
+{
     for (int pass = 0; pass < 2; pass++) {
         const bool kept[] = {false, true, false, false, true, true};
         for (int i = 0; i < 6; i++) {
@@ -336,6 +342,35 @@ static void retention_spares_the_latest_and_the_best(struct world *world)
         }
         restart(world);
     }
+}
+
+static void mark_first_two(struct store_commit *commit, uint64_t number)
+{
+    commit->version.best = number == 1 || number == 2;
+}
+
+static void retention_spares_the_latest_and_the_best(struct world *world)
+{
+    commit_six(world, mark_first_two);
+    check_second_and_last_two_kept(world);
+}
+
+/* What the nodes measured of version 2 is known when version 3 is committed. */
+static void mark_parents(struct store_commit *commit, uint64_t number)
+{
+    commit->parent_is_best = number == 2 || number == 3;
+}
+
+static void a_version_found_to_be_the_best_by_the_next_one_is_spared(struct world *world)
+{
+    struct store_version version;
+    commit_six(world, mark_parents);
+    for (uint64_t number = 1; number <= 6; number++) {
+        assert_int_equal(store_find_number(world->store, 0, number, &version, nullptr, nullptr),
+                         STATUS_OK);
+        assert_int_equal(version.best, number <= 2);
+    }
+    check_second_and_last_two_kept(world);
 }
 
 /* Commits version number with a model of its own and the state file as given. */
@@ -533,6 +568,7 @@ static const struct test_case cases[] = {
     CASE(evidence_is_kept_in_order, 0),
     CASE(models_without_a_commit_go_at_a_restart, 0),
     CASE(retention_spares_the_latest_and_the_best, 2),
+    CASE(a_version_found_to_be_the_best_by_the_next_one_is_spared, 2),
     CASE(only_the_latest_state_file_is_kept, 0),
     CASE(only_the_latest_state_file_is_kept, 2),
     CASE(a_state_file_that_is_a_model_is_kept_as_either, 0),
