@@ -74,12 +74,13 @@ static size_t round_up(size_t value, size_t multiple)
 }
 
 /*
- * A tile of columns as f32, its rows rounded up to whole blocks of 16 (kern_select_avx2.c), twice:
- * values, and what is left of them.
+ * What kern_select_avx2.c lays out: a tile of columns; the distances of eight columns; 300 rows of
+ * eight columns in which runs are merged and samples sorted. The reference needs a column.
  */
 size_t kern_select_scratch(size_t n)
 {
-    return 2 * round_up(n, 16) * KERN_TILE_COLUMNS * sizeof(float) + KERN_SCRATCH_ALIGNMENT;
+    const size_t rows = round_up(n, 16);
+    return (rows * KERN_TILE_COLUMNS + (rows + 16) * 8 + SELECT_WORK_ROWS * 8) * sizeof(float);
 }
 
 /* A panel as f32, its rows rounded up to whole blocks, and each row's scale. */

@@ -6,6 +6,8 @@
 
 #include "kern/kern.h"
 
+enum { SELECT_WORK_ROWS = 320 }; /* kern_select_avx2.c: rows of eight columns beside the tile */
+
 extern const struct kern kern_ref;
 extern const struct kern kern_avx2; /* x86-64 only */
 
@@ -21,3 +23,11 @@ double rows_ref_distance_squared(const float *x, const float *y, size_t n);
 double rows_ref_dot(const float *x, const float *y, size_t n);
 void rows_ref_weighted_sum(const float *const *rows, const double *weights, size_t n, size_t count,
                            float *ret);
+
+/* kern_select_avx2.c */
+void select_avx2_median(const float *const *rows, size_t n, size_t count, float *ret,
+                        void *scratch);
+void select_avx2_trimmed_mean(const float *const *rows, size_t n, size_t count, size_t trim,
+                              float *ret, void *scratch);
+void select_avx2_nearest_mean(const float *const *rows, size_t n, size_t count, size_t keep,
+                              float *ret, void *scratch);
