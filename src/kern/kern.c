@@ -79,13 +79,15 @@ static size_t round_up(size_t value, size_t multiple)
  */
 size_t kern_select_scratch(size_t n)
 {
-    const size_t rows = round_up(n, 16);
-    return (rows * KERN_TILE_COLUMNS + (rows + 16) * 8 + SELECT_WORK_ROWS * 8) * sizeof(float);
+    const size_t floats = n * KERN_TILE_COLUMNS + (n + 16) * 8 + SELECT_WORK_ROWS * 8;
+    return round_up(floats * sizeof(float), KERN_SCRATCH_ALIGNMENT);
 }
 
-/* A panel as f32, its rows rounded up to whole blocks, and each row's scale. */
+/* What kern_sums_avx2.c lays out: a panel as f32, and a scale a row; the reference needs no more.
+ */
 size_t kern_gram_scratch(size_t n)
 {
-    const size_t rows = round_up(n, 16);
-    return rows * KERN_PANEL_COLUMNS * sizeof(float) + rows * sizeof(double);
+    const size_t rows = n + GRAM_PAD_ROWS;
+    return round_up(rows * (KERN_PANEL_COLUMNS * sizeof(float) + sizeof(double)),
+                    KERN_SCRATCH_ALIGNMENT);
 }

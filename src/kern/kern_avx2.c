@@ -175,8 +175,8 @@ const struct kern kern_avx2 = {
     .median = select_avx2_median,
     .trimmed_mean = select_avx2_trimmed_mean,
     .nearest_mean = select_avx2_nearest_mean,
-    .gram = rows_ref_gram,
-    .distance_squared = rows_ref_distance_squared,
-    .dot = rows_ref_dot,
-    .weighted_sum = rows_ref_weighted_sum,
+    .gram = sums_avx2_gram,
+    .distance_squared = sums_avx2_distance_squared,
+    .dot = sums_avx2_dot,
+    .weighted_sum = sums_avx2_weighted_sum,
 };

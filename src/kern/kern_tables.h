@@ -6,7 +6,10 @@
 
 #include "kern/kern.h"
 
-enum { SELECT_WORK_ROWS = 320 }; /* kern_select_avx2.c: rows of eight columns beside the tile */
+enum {
+    SELECT_WORK_ROWS = 320, /* kern_select_avx2.c: rows of eight columns beside the tile */
+    GRAM_PAD_ROWS = 4,      /* kern_sums_avx2.c: rows of zeros after the last of a panel */
+};
 
 extern const struct kern kern_ref;
 extern const struct kern kern_avx2; /* x86-64 only */
@@ -31,3 +34,11 @@ void select_avx2_trimmed_mean(const float *const *rows, size_t n, size_t count, 
                               float *ret, void *scratch);
 void select_avx2_nearest_mean(const float *const *rows, size_t n, size_t count, size_t keep,
                               float *ret, void *scratch);
+
+/* kern_sums_avx2.c */
+void sums_avx2_gram(const float *const *rows, const float *center, size_t n, size_t count,
+                    double *gram, void *scratch);
+double sums_avx2_distance_squared(const float *x, const float *y, size_t n);
+double sums_avx2_dot(const float *x, const float *y, size_t n);
+void sums_avx2_weighted_sum(const float *const *rows, const double *weights, size_t n, size_t count,
+                            float *ret);
