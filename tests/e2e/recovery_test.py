@@ -10,21 +10,30 @@ import random
 import re
 import time
 
-from federation import Run, Tap
+from federation import Run, Tap, few_images
 
 SEED = int(os.environ.get("FEDRA_TEST_SEED", time.time_ns() % 1000000))
 KILLS = 20
-ROUNDS = 40
-SETS = {"aggregation.k_threshold": "1.0", "convergence.max_rounds": ROUNDS, "train.local_epochs": 1,
-        "validation.samples": 500, "data.evaluate_test_at_end": "false", "aggregation.timeout_s": 20}
+ROUNDS = 60
+SHORT = 25  # of the runs that die of themselves
+SETS = {**few_images(6000), "aggregation.k_threshold": "1.0", "convergence.max_rounds": ROUNDS, "train.local_epochs": 1,
+        "train.batch_size": 5, "train.learning_rate": 0.02, "validation.samples": 500, "data.evaluate_test_at_end": "false", "aggregation.timeout_s": 20}
 NODES = 5
 undisturbed = {}
 
 
-def check_whole(run):
+def check_whole(run, rounds=ROUNDS):
     lines = run.metrics()
-    assert [line["round"] for line in lines] == list(range(1, ROUNDS + 1)), "not one whole line a round"
+    assert [line["round"] for line in lines] == list(range(1, rounds + 1)), "not one whole line a round"
     assert all(line["accepted"] == NODES for line in lines), "a round did not count everybody"
+
+
+def check_undisturbed(run, rounds, what):
+    check_whole(run, rounds)
+    run.check_accounting()
+    digests = run.digests()
+    changed = [round_ for round_ in digests if digests[round_] != undisturbed["first"][round_]]
+    assert not changed, f"{what} changed the models of rounds {changed}"
 
 
 def two_runs_give_the_same_digests():
@@ -50,36 +59,32 @@ def killed_coordinator_gives_the_same_digests(chance):
     with Run("killed", NODES, SETS) as run:
         run.wait_for_rounds(1, 30)
         for _ in range(KILLS):
-            time.sleep(chance.uniform(0.02, 0.5))
+            time.sleep(chance.uniform(0.02, 0.3))
             before = run.log().count("coordinator.listening")
             if run.process.poll() is not None or run.rounds() >= ROUNDS - 1:
                 break
             if run.kill("coordinator"):
                 slowest = max(slowest, seconds_to_serve(run, time.monotonic(), before))
         assert run.wait(180) == 0, run.tail()
-        check_whole(run)
-        run.check_accounting()
-        assert run.digests() == undisturbed["first"], "a kill changed a model"
+        check_undisturbed(run, ROUNDS, "a kill")
         starts = run.log().count("coordinator.listening")
     print(f"# the coordinator served {starts} times, after a kill within {slowest:.2f} s")
-    assert starts > 3, "hardly any kill hit"
+    assert starts > KILLS // 2, "hardly any kill hit"
     assert slowest < 5, f"it took {slowest:.1f} s to serve again"
 
 
 def dying_at_a_step_gives_the_same_digests(step):
     """A coordinator that kills itself each time it passes a step a few times."""
-    with Run("step", NODES, SETS, {"FEDRA_CRASH_AT": step, "FEDRA_CRASH_COMMAND": "coordinator"}) as run:
+    with Run("step", NODES, {**SETS, "convergence.max_rounds": SHORT}, {"FEDRA_CRASH_AT": step, "FEDRA_CRASH_COMMAND": "coordinator"}) as run:
         assert run.wait(240) == 0, run.tail()
-        check_whole(run)
-        run.check_accounting()
-        assert run.digests() == undisturbed["first"], f"dying at {step} changed a model"
+        check_undisturbed(run, SHORT, f"dying at {step}")
         died = len(re.findall(r"child.ended name=coordinator.* signal=9", run.log("up")))
     print(f"# {step}: the coordinator died {died} times")
     assert died > 3, "the step was hardly reached"
 
 
 def killed_nodes_are_counted_again(chance):
-    with Run("nodes", NODES, {**SETS, "convergence.max_rounds": ROUNDS}) as run:
+    with Run("nodes", NODES, SETS) as run:
         run.wait_for_rounds(2, 30)
         for _ in range(4):
             name = f"node-{chance.randrange(NODES):03d}"
@@ -93,9 +98,7 @@ def killed_nodes_are_counted_again(chance):
             assert time.monotonic() - killed_at < 11, "a killed node was not counted again within 10 s of its restart"
             time.sleep(chance.uniform(0, 0.3))
         assert run.wait(180) == 0, run.tail()
-        check_whole(run)
-        run.check_accounting()
-        assert run.digests() == undisturbed["first"], "a node's death changed a model"
+        check_undisturbed(run, ROUNDS, "a node's death")
 
 
 def main():

@@ -13,13 +13,13 @@ import subprocess
 import time
 from pathlib import Path
 
-from federation import FEDRA, SCRATCH, TOP, Run, Tap
+from federation import FEDRA, SCRATCH, TOP, Run, Tap, few_images
 
 ROUNDS = 12
 NODES = 4
-SETS = {"aggregation.k_threshold": "1.0", "convergence.max_rounds": ROUNDS, "train.local_epochs": 1,
+SETS = {**few_images(6000), "aggregation.k_threshold": "1.0", "convergence.max_rounds": ROUNDS, "train.local_epochs": 1,
         "validation.samples": 500, "data.evaluate_test_at_end": "false", "aggregation.timeout_s": 60,
-        "train.batch_size": 500, "train.learning_rate": 0.2}
+        "train.batch_size": 2, "train.learning_rate": 0.02}
 FLAT = {"model.kind": "flat", "model.hidden": "[]", "train.trainer": "fixed", "data.format": "none",
         "data.evaluate_test_at_end": "false", "validation.source": "none"}
 undisturbed = {}
@@ -145,13 +145,13 @@ def a_folder_can_be_moved():
 
 
 def identities_that_have_ended_are_issued_anew():
-    with Run("resume-expired", 2, {**FLAT, "convergence.max_rounds": 1000000, "identity.ttl_s": 20}) as run:
+    with Run("resume-expired", 2, {**FLAT, "convergence.max_rounds": 1000000, "identity.ttl_s": 10}) as run:
         run.wait_for_rounds(2, 15)
         kill_all(run)
         old = (run.folder / "identity" / "node-001" / "svid.pem").read_bytes()
         root = (run.folder / "identity" / "node-001" / "bundle.pem").read_bytes()
         joined = run.log().count("member.joined")
-        time.sleep(20.5)
+        time.sleep(10.5)
         with Resumed(run) as again:
             end = time.monotonic() + 15
             while again.log().count("member.joined") < joined + 2:

@@ -19,7 +19,8 @@ from federation import Run, Tap
 SOAK = "soak" in sys.argv[1:]
 SEED = int(os.environ.get("FEDRA_TEST_SEED", time.time_ns() % 1000000))
 NODES = 4
-SETS = {"model.kind": "flat", "model.hidden": "[]", "model.parameters": 100000, "train.trainer": "fixed", "data.format": "none",
+SETS = {"model.kind": "flat", "model.hidden": "[]", "model.parameters": 100000, "train.trainer": "fixed", "train.fixed_wait_s": 0.03,
+        "data.format": "none",
         "data.evaluate_test_at_end": "false", "validation.source": "none", "aggregation.k_threshold": "1.0",
         "aggregation.timeout_s": 30, "convergence.min_rounds": 1000000, "convergence.max_rounds": 1000000}
 NAMES = [f"node-{i:03d}" for i in range(NODES)]

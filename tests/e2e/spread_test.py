@@ -13,13 +13,13 @@ import time
 from datetime import datetime
 from pathlib import Path
 
-from federation import FEDRA, SCRATCH, Run, Tap
+from federation import FEDRA, SCRATCH, Run, Tap, few_images
 
 ROUNDS = 6
 NODES = 6
-SETS = {"aggregation.k_threshold": "1.0", "convergence.max_rounds": ROUNDS, "train.local_epochs": 1,
+SETS = {**few_images(12000), "aggregation.k_threshold": "1.0", "convergence.max_rounds": ROUNDS, "train.local_epochs": 1,
         "validation.samples": 500, "data.evaluate_test_at_end": "false", "aggregation.timeout_s": 60,
-        "train.batch_size": 500, "train.learning_rate": 0.2, "aggregation.start_nodes": NODES}
+        "train.batch_size": 20, "train.learning_rate": 0.05, "aggregation.start_nodes": NODES}
 FLAT = {"model.kind": "flat", "model.hidden": "[]", "train.trainer": "fixed", "data.format": "none",
         "data.evaluate_test_at_end": "false", "validation.source": "none"}
 digests = {}
