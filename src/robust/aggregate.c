@@ -1,6 +1,6 @@
 /*
- * aggregate.c - the mean of a file's rows, in two passes over the file: the largest norm, which
- * gives the grid, then the exact sums, tile by tile.
+ * aggregate.c - aggregates a file's rows; by itself only the mean, in two passes over the file: the
+ * largest norm, which gives the grid, then the exact sums, tile by tile. Other rules: robust.c.
  *
  * Threads take rows in the first pass and tiles in the second. What each does is exact or in a
  * fixed order, so the result does not depend on who does it.
@@ -11,6 +11,7 @@
 #include "base/text.h"
 #include "kern/kern.h"
 #include "robust/accumulator.h"
+#include "robust/aggregate_matrix.h"
 #include "robust/aggregate_rows.h"
 
 #include <math.h>
@@ -31,16 +32,6 @@ struct job {
     atomic_uint_fast64_t next; /* row or tile that nobody has taken */
     atomic_int status;         /* the first failure, OK until then */
 };
-
-const char *aggregate_rules(void)
-{
-    return "mean";
-}
-
-bool aggregate_has_rule(const char *name)
-{
-    return strcmp(name, "mean") == 0;
-}
 
 static double now_seconds(void)
 {
@@ -183,39 +174,86 @@ static enum status mean(struct rows *rows, uint32_t threads, float *data, struct
     return STATUS_OK;
 }
 
+/* The report's memory, for n rows; freed by aggregate_result_deinit. */
+static enum status make_report(struct aggregate_result *result, struct error *err)
+{
+    result->shares = calloc(result->n, sizeof(*result->shares));
+    result->is_selected = calloc(result->n, sizeof(*result->is_selected));
+    result->suspects = calloc(result->n, sizeof(*result->suspects));
+    result->data = calloc(result->d + 1, sizeof(*result->data));
+    if (result->shares == nullptr || result->is_selected == nullptr ||
+        result->suspects == nullptr || result->data == nullptr)
+        return error_set(err, STATUS_NO_MEMORY, "no memory for the result");
+    return STATUS_OK;
+}
+
+static enum status weighted_mean(struct rows *rows, uint32_t threads,
+                                 struct aggregate_result *result, struct error *err)
+{
+    const enum status status = mean(rows, threads, result->data, err);
+    for (uint64_t i = 0; i < rows->n && status == STATUS_OK; i++) {
+        result->shares[i] = (double)rows->weights[i] / (double)rows->weight_sum;
+        result->is_selected[i] = rows->weights[i] > 0;
+    }
+    result->has_shares = true;
+    return status;
+}
+
+static enum status robust_rule(const struct rows *rows, const struct aggregate_options *options,
+                               struct aggregate_result *result, struct error *err)
+{
+    struct robust_report report = {.weights = result->shares,
+                                   .is_selected = result->is_selected,
+                                   .suspects = result->suspects};
+    struct aggregate_matrix matrix = {0};
+    size_t size = 0;
+    enum status status =
+        robust_workspace_size(options->recipe, rows->n, rows->d, options->threads, &size, err);
+    if (status != STATUS_OK)
+        return status;
+    void *const workspace = malloc(size);
+    if (workspace == nullptr || aggregate_matrix_init(&matrix, rows) != STATUS_OK)
+        status = error_set(err, STATUS_NO_MEMORY, "no memory for a workspace of %zu bytes", size);
+    if (status == STATUS_OK)
+        status = robust_aggregate(options->recipe, &matrix.matrix, options->threads, workspace,
+                                  size, result->data, &report, err);
+    aggregate_matrix_deinit(&matrix);
+    free(workspace);
+    result->f = report.f;
+    result->has_shares = report.has_weights;
+    result->suspect_count = report.suspect_count;
+    return status;
+}
+
 enum status aggregate_file(const struct safetensors *file, const struct aggregate_options *options,
                            struct aggregate_result *ret_result, struct error *err)
 {
     const double start_seconds = now_seconds();
-    if (!aggregate_has_rule(options->rule)) {
-        char shown[64];
-        text_escape(options->rule, strlen(options->rule), shown, sizeof(shown));
-        return error_set(err, STATUS_INVAL, "there is no rule %s; there is: %s", shown,
-                         aggregate_rules());
-    }
+    const struct recipe *const recipe = options->recipe;
     if (options->threads < 1 || options->threads > AGGREGATE_THREADS_MAX)
         return error_set(err, STATUS_LIMIT, "%u threads; 1 to %d are allowed", options->threads,
                          AGGREGATE_THREADS_MAX);
     struct rows rows = {0};
-    enum status status = rows_init(file, &rows, err);
+    struct aggregate_result result = {.rule = rule_get(recipe->rule)->name};
+    enum status status = recipe_check(recipe, err);
+    if (status == STATUS_OK)
+        status = rows_init(file, &rows, err);
     if (status != STATUS_OK)
         return status;
-    float *const data = calloc(rows.d + 1, sizeof(*data));
-    status = data != nullptr ? mean(&rows, options->threads, data, err)
-                             : error_set(err, STATUS_NO_MEMORY, "no memory for the result");
+    result.n = rows.n;
+    result.d = rows.d;
+    status = make_report(&result, err);
+    if (status == STATUS_OK && recipe->rule == RULE_MEAN && recipe->pre_count == 0)
+        status = weighted_mean(&rows, options->threads, &result, err);
+    else if (status == STATUS_OK)
+        status = robust_rule(&rows, options, &result, err);
     if (status == STATUS_OK) {
-        *ret_result = (struct aggregate_result){.rule = "mean",
-                                                .n = rows.n,
-                                                .d = rows.d,
-                                                .weights = rows.weights,
-                                                .weight_sum = rows.weight_sum,
-                                                .layout = rows.layout,
-                                                .data = data};
-        rows.weights = nullptr;
+        result.layout = rows.layout;
         rows.layout = nullptr;
-        ret_result->seconds = now_seconds() - start_seconds;
+        result.seconds = now_seconds() - start_seconds;
+        *ret_result = result;
     } else {
-        free(data);
+        aggregate_result_deinit(&result);
     }
     rows_deinit(&rows);
     return status;
@@ -223,7 +261,9 @@ enum status aggregate_file(const struct safetensors *file, const struct aggregat
 
 void aggregate_result_deinit(struct aggregate_result *result)
 {
-    free(result->weights);
+    free(result->shares);
+    free(result->is_selected);
+    free(result->suspects);
     layout_destroy(result->layout);
     free(result->data);
     *result = (struct aggregate_result){0};

@@ -8,6 +8,7 @@
 #pragma once
 
 #include "base/status.h"
+#include "robust/robust.h"
 #include "tensor/layout.h"
 #include "tensor/safetensors.h"
 
@@ -19,28 +20,24 @@ enum {
 };
 
 struct aggregate_options {
-    const char *rule; /* "mean" */
+    const struct recipe *recipe;
     uint32_t threads; /* 1 to AGGREGATE_THREADS_MAX; the result does not depend on it */
 };
 
 struct aggregate_result {
-    const char *rule; /* static */
-    uint64_t n;       /* rows */
-    uint64_t d;       /* parameters of an update */
-    uint64_t f;       /* rows the rule tolerates to be malicious; 0 for the mean */
-    /* u32[n]: the weight of each row: its samples, or 1 in a file without them. */
-    uint32_t *weights;
-    uint64_t weight_sum;   /* more than 0 */
+    const char *rule;         /* static */
+    uint64_t n;               /* rows */
+    uint64_t d;               /* parameters of an update */
+    uint64_t f;               /* rows that are reckoned to be malicious; 0 for the mean */
+    double *shares;           /* f64[n]: of each row in the result */
+    bool has_shares;          /* false: the rule takes coordinates from different rows */
+    bool *is_selected;        /* bool[n]: counts in the result */
+    struct suspect *suspects; /* suspect[suspect_count] */
+    size_t suspect_count;
     double seconds;        /* monotonic time it took */
     struct layout *layout; /* the file's tensors without their first axis, all F32, sorted */
     float *data;           /* f32[d], in the order of layout */
 };
-
-/* The names of all rules, separated by ", ", static. */
-const char *aggregate_rules(void);
-
-/* Whether there is a rule of that name. */
-bool aggregate_has_rule(const char *name);
 
 /*
  * Aggregates the rows of a file.
@@ -49,13 +46,14 @@ bool aggregate_has_rule(const char *name);
  *          which may be missing, is I64 of shape [n], each from 0 to 2^32 - 1, not all 0. A row
  *          with 0 samples counts nothing.
  *
- * mean: sum of weight * row / sum of weights, each element rounded to the grid that the largest
- * norm of a row gives, then exact, then rounded once to f32 (accumulator.h). Memory: the result and
- * 400 kB a thread.
+ * mean, with nothing before it: sum of weight * row / sum of weights, each element rounded to the
+ * grid that the largest norm of a row gives, then exact, then rounded once to f32 (accumulator.h).
+ * Memory: the result and 400 kB a thread. All other rules: unweighted, see robust.h; rows that are
+ * not finite are suspects. A mapped file leaves memory again tile by tile.
  *
- * INVAL: such a rule or such a file there is not; the text says what is wrong with it. PEER: a row
- * holds NaN or infinity. LIMIT: more rows, threads or samples than allowed. NO_MEMORY. err may be
- * null. ret_result is to be deinitialised.
+ * INVAL: the recipe does not fit, or there is no such file; the text says what is wrong. PEER: a
+ * row holds NaN or infinity (mean), or all do. LIMIT: more rows, threads or samples than allowed.
+ * NO_MEMORY. err may be null. ret_result is to be deinitialised.
  */
 [[nodiscard]] enum status aggregate_file(const struct safetensors *file,
                                          const struct aggregate_options *options,

@@ -14,7 +14,7 @@ enum { SHOWN_MAX = 300 };
 
 static const char samples_name[] = "samples";
 
-static bool is_samples(const struct tensor *tensor)
+bool rows_is_samples(const struct tensor *tensor)
 {
     return strcmp(tensor->name, samples_name) == 0;
 }
@@ -45,7 +45,7 @@ static enum status check_shape(const struct layout *layout, uint64_t *ret_n, str
     bool is_known = false;
     for (uint32_t i = 0; i < layout->tensor_count; i++) {
         const struct tensor *const tensor = &layout->tensors[i];
-        if (is_samples(tensor))
+        if (rows_is_samples(tensor))
             continue;
         if (!is_known && tensor->rank > 0)
             n = tensor->shape[0];
@@ -111,7 +111,7 @@ static enum status make_layout(struct rows *rows, struct error *err)
     enum status status = STATUS_OK;
     for (uint32_t i = 0; i < layout->tensor_count && status == STATUS_OK; i++) {
         const struct tensor *const tensor = &layout->tensors[i];
-        if (!is_samples(tensor))
+        if (!rows_is_samples(tensor))
             status = layout_builder_add(builder, tensor->name, tensor->name_size, DTYPE_F32,
                                         tensor->rank - 1, tensor->shape + 1, err);
     }
@@ -132,7 +132,7 @@ static enum status list_tiles(struct rows *rows, struct error *err)
     uint64_t output = 0;
     uint32_t made = 0; /* tensors of the result: those of the file without samples, in its order */
     for (uint32_t i = 0; i < rows->file->layout->tensor_count; i++) {
-        if (is_samples(&rows->file->layout->tensors[i]))
+        if (rows_is_samples(&rows->file->layout->tensors[i]))
             continue;
         const uint64_t count = rows->layout->tensors[made++].count;
         for (uint64_t first = 0; first < count; first += ROWS_TILE) {
@@ -193,23 +193,28 @@ static float from_f16(uint16_t half)
     return from_bits(sign | (exponent + 112) << 23 | mantissa << 13);
 }
 
-const float *rows_read(const struct rows *rows, const struct rows_tile *tile, uint64_t row,
-                       float *buffer)
+const float *rows_read_part(const struct rows *rows, uint32_t tensor_index, uint64_t row,
+                            uint64_t first, size_t count, float *buffer)
 {
-    const struct tensor *const tensor = &rows->file->layout->tensors[tile->tensor];
+    const struct tensor *const tensor = &rows->file->layout->tensors[tensor_index];
     const uint64_t row_count = tensor->count / rows->n;
     const uint32_t size = dtype_size(tensor->dtype);
-    const uint8_t *const data =
-        rows->file->data[tile->tensor] + (row * row_count + tile->first) * size;
+    const uint8_t *const data = rows->file->data[tensor_index] + (row * row_count + first) * size;
     if (tensor->dtype == DTYPE_F32) {
         if ((uintptr_t)data % alignof(float) == 0)
             return (const float *)(const void *)data;
-        memcpy(buffer, data, tile->count * sizeof(float));
+        memcpy(buffer, data, count * sizeof(float));
         return buffer;
     }
-    for (uint32_t i = 0; i < tile->count; i++) {
+    for (size_t i = 0; i < count; i++) {
         const uint16_t bits = (uint16_t)(data[2 * i] | data[2 * i + 1] << 8);
         buffer[i] = tensor->dtype == DTYPE_F16 ? from_f16(bits) : from_bits((uint32_t)bits << 16);
     }
     return buffer;
+}
+
+const float *rows_read(const struct rows *rows, const struct rows_tile *tile, uint64_t row,
+                       float *buffer)
+{
+    return rows_read_part(rows, tile->tensor, row, tile->first, tile->count, buffer);
 }

@@ -1,5 +1,6 @@
 /*
- * aggregate_rows.h - the rows of a file of updates, read as f32 tile by tile. For aggregate.c only.
+ * aggregate_rows.h - the rows of a file of updates, read as f32 tile by tile. For aggregate.c and
+ * aggregate_matrix.c.
  */
 #pragma once
 
@@ -29,6 +30,9 @@ struct rows {
     uint64_t tile_count;
 };
 
+/* Whether a tensor of a file holds the samples, not updates. */
+bool rows_is_samples(const struct tensor *tensor);
+
 /* Checks the shape of a file and lists its tiles; errors as aggregate_file. */
 [[nodiscard]] enum status rows_init(const struct safetensors *file, struct rows *ret_rows,
                                     struct error *err);
@@ -40,3 +44,7 @@ void rows_deinit(struct rows *rows);
  */
 const float *rows_read(const struct rows *rows, const struct rows_tile *tile, uint64_t row,
                        float *buffer);
+
+/* The same for elements [first, first + count) of one tensor's row; count of any size. */
+const float *rows_read_part(const struct rows *rows, uint32_t tensor, uint64_t row, uint64_t first,
+                            size_t count, float *buffer);

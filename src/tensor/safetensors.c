@@ -187,6 +187,19 @@ void safetensors_close(struct safetensors *file)
     free(owner);
 }
 
+void safetensors_release(const struct safetensors *file, const void *data, size_t size)
+{
+    const struct safetensors_owner *const owner = (const struct safetensors_owner *)file;
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    /* What is before the first whole page is released too: whoever shares that page reads it again.
+     */
+    const uintptr_t first = (uintptr_t)data / page * page;
+    const uintptr_t end = ((uintptr_t)data + size) / page * page;
+    /* Only of a mapping: elsewhere it would wipe the bytes. */
+    if (owner->mapping != nullptr && end > first)
+        madvise((void *)first, end - first, MADV_DONTNEED);
+}
+
 void safetensors_copy(const struct safetensors *file, void *ret_data)
 {
     for (uint32_t i = 0; i < file->layout->tensor_count; i++) {

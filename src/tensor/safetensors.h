@@ -53,6 +53,13 @@ struct safetensors {
 /* Frees the layout too, and unmaps. Null is allowed. */
 void safetensors_close(struct safetensors *file);
 
+/*
+ * Bytes [data, data + size) of the tensors will not be read soon: the pages of a mapped file that
+ * lie wholly there leave this process's memory, and come back when they are read. Nothing happens
+ * where the caller owns the bytes. Cannot fail.
+ */
+void safetensors_release(const struct safetensors *file, const void *data, size_t size);
+
 /* Copies all tensors into ret_data, layout->bytes bytes, in the order of the layout. */
 void safetensors_copy(const struct safetensors *file, void *ret_data);
 

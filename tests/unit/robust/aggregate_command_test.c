@@ -17,7 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { TEXT_MAX = 4096, ARGUMENTS_MAX = 12 };
+enum { TEXT_MAX = 16384, ARGUMENTS_MAX = 16 };
 
 static const char *script;
 static char folder[] = "/tmp/fedra-aggregate-XXXXXX";
@@ -143,6 +143,116 @@ static void wrong_usage_is_2_and_one_line(void **state)
     assert_int_equal(other_files(), 0);
 }
 
+/* Five updates of one parameter: 1, 2, 4, 7 and 1000. */
+static void write_line(void)
+{
+    static const float rows[] = {1, 2, 4, 7, 1000};
+    struct layout_builder *builder = nullptr;
+    struct layout *layout = nullptr;
+    assert_int_equal(layout_builder_create(&builder), STATUS_OK);
+    assert_int_equal(layout_builder_add(builder, "w", 1, DTYPE_F32, 2, (uint64_t[]){5, 1}, nullptr),
+                     STATUS_OK);
+    assert_int_equal(layout_builder_finish(builder, &layout, nullptr), STATUS_OK);
+    layout_builder_destroy(builder);
+    assert_int_equal(safetensors_write_file("in", layout, nullptr, 0, rows, nullptr), STATUS_OK);
+    layout_destroy(layout);
+}
+
+static void assert_result(float expected, const char *part)
+{
+    assert_string_equal(err_text, "");
+    read_text("stdout", out_text);
+    if (strstr(out_text, part) == nullptr)
+        fail_msg("%s", out_text);
+    struct safetensors *file = nullptr;
+    assert_int_equal(safetensors_open_file("out", &file, nullptr), STATUS_OK);
+    float found = 0;
+    memcpy(&found, file->data[0], sizeof(found));
+    assert_true(found > expected - 1e-5f && found < expected + 1e-5f);
+    safetensors_close(file);
+    unlink("out");
+}
+
+static void rules_and_their_parameters_are_taken_by_name(void **state)
+{
+    write_line();
+    assert_int_equal(RUN("--rule", "median", "--in", "in", "--out", "out"), 0);
+    assert_result(4, "\"f\":0,\"selected\":[0,1,2,3,4],\"weights\":[],\"suspects\":[]");
+    assert_int_equal(RUN("--rule=trimmed_mean", "--set", "beta=0.2", "--in=in", "--out=out"), 0);
+    assert_result(13.0f / 3, "\"rule\":\"trimmed_mean\",\"n\":5,\"d\":1,\"f\":1,");
+    /* Scores with the 2 nearest: 10, 5, 13, 34, ...; with the 3 nearest: 46, 30, 22, 70, ... */
+    assert_int_equal(RUN("--rule=krum", "--f=1", "--in=in", "--out=out"), 0);
+    assert_result(2, "\"selected\":[1],\"weights\":[0.0,1.0,0.0,0.0,0.0]");
+    assert_int_equal(RUN("--rule=krum", "--f=1", "--set=neighbours=byzfl", "--in=in", "--out=out"),
+                     0);
+    assert_result(4, "\"selected\":[2]");
+    assert_int_equal(RUN("--rule=multi_krum", "--f=1", "--set=m=2", "--in=in", "--out=out"), 0);
+    assert_result(1.5f, "\"selected\":[0,1]");
+    /* From 0: clipped to 2, then by 2 more where they are further: 1 + 2 + 2 + 2 + 2 = 9 / 5. */
+    assert_int_equal(RUN("--rule=centered_clipping", "--set=tau=2", "--in=in", "--out=out"), 0);
+    assert_result(1.8f, "centered_clipping");
+    assert_int_equal(RUN("--pre=nnm", "--rule=mean", "--f=2", "--in=in", "--out=out"), 0);
+    /* Means of the 3 nearest: 7/3, 7/3, 7/3, 13/3, 1011/3. */
+    assert_result(1045.0f / 15, "\"f\":2");
+    assert_int_equal(other_files(), 0);
+}
+
+static void wrong_rules_and_parameters_are_refused_in_one_line(void **state)
+{
+    static const struct {
+        const char *arguments[3];
+        const char *text;
+        int code;
+    } wrong[] = {
+        {{"--rule=krum", "--f=2", "--threads=1"}, "f may be at most 1", 1},
+        {{"--rule=krum", "--f=9", "--threads=1"}, "less than the 5 updates", 1},
+        {{"--rule=bulyan", "--f=1", "--pre=bucketing"}, "gets 3", 1},
+        {{"--rule=median", "--f=-1", "--threads=1"}, "--f is -1", 2},
+        {{"--rule=median", "--f=1x", "--threads=1"}, "--f is 1x", 2},
+        {{"--rule=median", "--set=tau=1", "--threads=1"}, "has no parameter tau; it has: none", 2},
+        {{"--rule=krum", "--set=neighbours=all", "--threads=1"}, "paper or byzfl", 2},
+        {{"--rule=multi_krum", "--set=m=0", "--threads=1"}, "from 1 to", 2},
+        {{"--rule=median", "--set=tau", "--threads=1"}, "NAME=VALUE", 2},
+        {{"--rule=median", "--pre=krum", "--threads=1"}, "nnm, bucketing, arc", 2},
+        {{"--rule=trimmed_mean", "--set=beta=0.1", "--f=1"}, "in place of f", 2},
+        {{"--rule=nnm", "--f=1", "--threads=1"}, "goes before one", 2},
+    };
+    write_line();
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        const int code = RUN(wrong[i].arguments[0], wrong[i].arguments[1], wrong[i].arguments[2],
+                             "--in=in", "--out=out");
+        assert_int_equal(code, wrong[i].code);
+        assert_one_line(err_text, wrong[i].text);
+        assert_int_equal(other_files(), 0);
+    }
+}
+
+static void the_list_has_every_rule_with_its_paper(void **state)
+{
+    assert_int_equal(RUN("--list"), 0);
+    read_text("stdout", out_text);
+    static const char *const named[] = {"median\n",
+                                        "trimmed_mean\n",
+                                        "geometric_median\n",
+                                        "krum\n",
+                                        "multi_krum\n",
+                                        "bulyan\n",
+                                        "caf\n",
+                                        "centered_clipping\n",
+                                        "dnc\n",
+                                        "filter\n",
+                                        "nnm\n",
+                                        "bucketing\n",
+                                        "arc\n",
+                                        "arXiv:1703.02757",
+                                        "n >= 4 f + 3",
+                                        "--set tau=VALUE"};
+    for (size_t i = 0; i < sizeof(named) / sizeof(named[0]); i++) {
+        if (strstr(out_text, named[i]) == nullptr)
+            fail_msg("%s is missing", named[i]);
+    }
+}
+
 static void help_is_0_and_names_the_options(void **state)
 {
     assert_int_equal(RUN("--help"), 0);
@@ -224,6 +334,9 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_mean_is_written_and_reported),
         cmocka_unit_test(wrong_usage_is_2_and_one_line),
+        cmocka_unit_test(rules_and_their_parameters_are_taken_by_name),
+        cmocka_unit_test(wrong_rules_and_parameters_are_refused_in_one_line),
+        cmocka_unit_test(the_list_has_every_rule_with_its_paper),
         cmocka_unit_test(help_is_0_and_names_the_options),
         cmocka_unit_test(a_failure_is_1_and_leaves_what_was_there),
         cmocka_unit_test(a_report_that_cannot_be_printed_leaves_the_old_file),

@@ -32,7 +32,7 @@ static enum status aggregate(const struct bytes *bytes, uint32_t threads,
     struct safetensors *file = nullptr;
     if (safetensors_open(bytes_slice(bytes), &file, err) != STATUS_OK)
         fail_msg("%s", err->text);
-    const struct aggregate_options options = {"mean", threads};
+    const struct aggregate_options options = {&(struct recipe){.rule = RULE_MEAN}, threads};
     const enum status status = aggregate_file(file, &options, ret_result, err);
     safetensors_close(file);
     return status;
@@ -57,9 +57,10 @@ static void rows_are_weighed_by_their_samples(void **state)
     assert_int_equal(result.n, 3);
     assert_int_equal(result.d, 3);
     assert_int_equal(result.f, 0);
-    assert_int_equal(result.weight_sum, 4);
-    assert_int_equal(result.weights[0], 3);
-    assert_int_equal(result.weights[2], 0);
+    assert_true(result.has_shares);
+    assert_true(result.shares[0] == 0.75);
+    assert_true(result.shares[2] == 0);
+    assert_true(result.is_selected[0] && !result.is_selected[2]);
     assert_int_equal(result.layout->tensor_count, 2);
     assert_string_equal(result.layout->tensors[0].name, "b");
     assert_int_equal(result.layout->tensors[0].rank, 0);
@@ -272,13 +273,13 @@ static void unknown_rules_and_thread_counts_are_refused(void **state)
     struct aggregate_result result = {0};
     struct error err = {0};
     assert_int_equal(safetensors_open(bytes_slice(&bytes), &file, nullptr), STATUS_OK);
-    assert_int_equal(aggregate_file(file, &(struct aggregate_options){"maen", 1}, &result, &err),
-                     STATUS_INVAL);
+    struct recipe recipe = {0};
+    assert_int_equal(recipe_set_rule(&recipe, "maen", &err), STATUS_INVAL);
     assert_non_null(strstr(err.text, "no rule maen; there is: mean"));
-    assert_int_equal(aggregate_file(file, &(struct aggregate_options){"mean", 0}, &result, &err),
+    assert_int_equal(aggregate_file(file, &(struct aggregate_options){&recipe, 0}, &result, &err),
                      STATUS_LIMIT);
     assert_int_equal(aggregate_file(file,
-                                    &(struct aggregate_options){"mean", AGGREGATE_THREADS_MAX + 1},
+                                    &(struct aggregate_options){&recipe, AGGREGATE_THREADS_MAX + 1},
                                     &result, &err),
                      STATUS_LIMIT);
     safetensors_close(file);
