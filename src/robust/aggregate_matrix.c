@@ -1,13 +1,16 @@
 /*
- * aggregate_matrix.c - columns of a file across its tensors; what was read leaves memory again.
+ * aggregate_matrix.c - columns of a file across its tensors, mapped or copied.
  */
 #include "robust/aggregate_matrix.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* Bytes of updates that may stay in memory: a smaller file is read several times without faults. */
-static const uint64_t resident_bytes = 128 << 20;
+/*
+ * Bytes of updates that may be mapped. Of a larger file, tiles are copied: a mapping of a hundred
+ * rows takes up to a large page a row for each tile, and nobody gives them back.
+ */
+static const uint64_t mapped_bytes_max = 128 << 20;
 
 /* The tensor that a column lies in. */
 static uint32_t find_tensor(const struct aggregate_matrix *matrix, uint64_t column)
@@ -41,37 +44,15 @@ static const float *read(const void *context, uint64_t row, uint64_t first, size
         const size_t part = left < count - done ? (size_t)left : count - done;
         if (part == 0)
             continue; /* a tensor without elements */
-        const float *const x =
-            rows_read_part(matrix->rows, matrix->tensors[tensor], row,
-                           column - start_of(matrix, tensor), part, buffer + done);
+        const float *const x = rows_read_part(matrix->rows, matrix->tensors[tensor], row,
+                                              column - start_of(matrix, tensor), part,
+                                              matrix->is_large, buffer + done);
         whole = part == count ? x : buffer;
         if (part < count && x != buffer + done)
             memcpy(buffer + done, x, part * sizeof(*x));
         done += part;
     }
     return whole;
-}
-
-static void release(const void *context, uint64_t first, size_t count)
-{
-    const struct aggregate_matrix *const matrix = context;
-    const struct safetensors *const file = matrix->rows->file;
-    uint32_t tensor = find_tensor(matrix, first);
-    for (size_t done = 0; done < count; tensor++) {
-        const uint64_t column = first + done;
-        const uint64_t left = matrix->ends[tensor] - column;
-        const size_t part = left < count - done ? (size_t)left : count - done;
-        const uint32_t index = matrix->tensors[tensor];
-        const struct tensor *const described = &file->layout->tensors[index];
-        const uint32_t size = dtype_size(described->dtype);
-        const uint64_t row_count = described->count / matrix->rows->n;
-        for (uint64_t row = 0; row < matrix->rows->n && part > 0; row++)
-            safetensors_release(file,
-                                file->data[index] +
-                                    (row * row_count + column - start_of(matrix, tensor)) * size,
-                                part * size);
-        done += part;
-    }
 }
 
 enum status aggregate_matrix_init(struct aggregate_matrix *matrix, const struct rows *rows)
@@ -90,12 +71,9 @@ enum status aggregate_matrix_init(struct aggregate_matrix *matrix, const struct 
         matrix->tensors[matrix->tensor_count] = i;
         matrix->ends[matrix->tensor_count++] = end;
     }
-    const bool is_large = layout->bytes > resident_bytes;
-    matrix->matrix = (struct update_matrix){.n = rows->n,
-                                            .d = rows->d,
-                                            .context = matrix,
-                                            .read = read,
-                                            .release = is_large ? release : nullptr};
+    matrix->is_large = layout->bytes > mapped_bytes_max;
+    matrix->matrix =
+        (struct update_matrix){.n = rows->n, .d = rows->d, .context = matrix, .read = read};
     return STATUS_OK;
 }
 

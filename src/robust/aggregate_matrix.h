@@ -14,6 +14,7 @@ struct aggregate_matrix {
     uint32_t *tensors; /* u32[tensor_count]: index in the file, in the order of the result */
     uint64_t *ends;    /* u64[tensor_count]: where each ends among the columns */
     uint32_t tensor_count;
+    bool is_large; /* copied tile by tile instead of mapped */
 };
 
 /* NO_MEMORY; then, too, it is to be deinitialised. rows must outlive it. */

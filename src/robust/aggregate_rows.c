@@ -194,17 +194,27 @@ static float from_f16(uint16_t half)
 }
 
 const float *rows_read_part(const struct rows *rows, uint32_t tensor_index, uint64_t row,
-                            uint64_t first, size_t count, float *buffer)
+                            uint64_t first, size_t count, bool is_copied, float *buffer)
 {
     const struct tensor *const tensor = &rows->file->layout->tensors[tensor_index];
     const uint64_t row_count = tensor->count / rows->n;
     const uint32_t size = dtype_size(tensor->dtype);
-    const uint8_t *const data = rows->file->data[tensor_index] + (row * row_count + first) * size;
+    const uint8_t *data = rows->file->data[tensor_index] + (row * row_count + first) * size;
     if (tensor->dtype == DTYPE_F32) {
-        if ((uintptr_t)data % alignof(float) == 0)
+        if (is_copied)
+            safetensors_read(rows->file, data, count * sizeof(float), buffer);
+        else if ((uintptr_t)data % alignof(float) == 0)
             return (const float *)(const void *)data;
-        memcpy(buffer, data, count * sizeof(float));
+        else
+            memcpy(buffer, data, count * sizeof(float));
         return buffer;
+    }
+    if (is_copied) {
+        /* Halves in the second half of the buffer, which the loop has read before it writes there.
+         */
+        uint8_t *const halves = (uint8_t *)buffer + count * sizeof(uint16_t);
+        safetensors_read(rows->file, data, count * sizeof(uint16_t), halves);
+        data = halves;
     }
     for (size_t i = 0; i < count; i++) {
         const uint16_t bits = (uint16_t)(data[2 * i] | data[2 * i + 1] << 8);
@@ -216,5 +226,5 @@ const float *rows_read_part(const struct rows *rows, uint32_t tensor_index, uint
 const float *rows_read(const struct rows *rows, const struct rows_tile *tile, uint64_t row,
                        float *buffer)
 {
-    return rows_read_part(rows, tile->tensor, row, tile->first, tile->count, buffer);
+    return rows_read_part(rows, tile->tensor, row, tile->first, tile->count, false, buffer);
 }

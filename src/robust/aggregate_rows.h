@@ -45,6 +45,9 @@ void rows_deinit(struct rows *rows);
 const float *rows_read(const struct rows *rows, const struct rows_tile *tile, uint64_t row,
                        float *buffer);
 
-/* The same for elements [first, first + count) of one tensor's row; count of any size. */
+/*
+ * The same for elements [first, first + count) of one tensor's row, buffer f32[count]. is_copied:
+ * always into buffer, without mapping the file's pages.
+ */
 const float *rows_read_part(const struct rows *rows, uint32_t tensor, uint64_t row, uint64_t first,
-                            size_t count, float *buffer);
+                            size_t count, bool is_copied, float *buffer);

@@ -95,8 +95,6 @@ static void work_on_tile(struct pass *pass, struct tile_lane *lane, uint64_t til
     if (pass->sums != nullptr)
         memset(lane->sums, 0, pass->sum_count * sizeof(*lane->sums));
     pass->work(pass->tiles, lane, first, count, pass->context);
-    if (matrix->release != nullptr)
-        matrix->release(matrix->context, first, count);
     if (pass->sums != nullptr)
         add_in_turn(pass, tile, lane->sums);
 }

@@ -1,6 +1,6 @@
 /*
  * update_matrix.h - the updates of a round as a matrix that is read tile by tile: in memory, or in
- * files that are mapped and together larger than memory.
+ * files that together are larger than memory.
  *
  * Rows are updates, columns parameters. Nothing here writes into the rows.
  */
@@ -20,8 +20,6 @@ struct update_matrix {
      */
     const float *(*read)(const void *context, uint64_t row, uint64_t first, size_t count,
                          float *buffer);
-    /* Columns [first, first + count) will not be read soon: their pages may go. May be null. */
-    void (*release)(const void *context, uint64_t first, size_t count);
 };
 
 /* Rows in the caller's memory; strides are in elements and may be negative. */

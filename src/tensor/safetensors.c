@@ -28,6 +28,7 @@ struct safetensors_owner {
     const uint8_t **data;
     void *mapping; /* null where the caller owns the bytes */
     size_t mapping_size;
+    int fd; /* of the mapping */
 };
 
 static int compare_ranges(const void *a, const void *b)
@@ -159,18 +160,21 @@ enum status safetensors_open_file(const char *path, struct safetensors **ret_fil
                                path);
     struct slice file = {0};
     enum status status = map_file(path, fd, &file, err);
-    close(fd);
-    if (status != STATUS_OK)
+    if (status != STATUS_OK) {
+        close(fd);
         return status;
+    }
     struct safetensors *opened = nullptr;
     status = safetensors_open(file, &opened, err);
     if (status != STATUS_OK) {
         munmap((void *)(uintptr_t)file.data, file.size);
+        close(fd);
         return error_prefix(err, status, "%s", path);
     }
     struct safetensors_owner *const owner = (struct safetensors_owner *)opened;
     owner->mapping = (void *)(uintptr_t)file.data;
     owner->mapping_size = file.size;
+    owner->fd = fd;
     *ret_file = opened;
     return STATUS_OK;
 }
@@ -182,22 +186,28 @@ void safetensors_close(struct safetensors *file)
     struct safetensors_owner *const owner = (struct safetensors_owner *)file;
     header_deinit(&owner->header);
     free(owner->data);
-    if (owner->mapping != nullptr)
+    if (owner->mapping != nullptr) {
         munmap(owner->mapping, owner->mapping_size);
+        close(owner->fd);
+    }
     free(owner);
 }
 
-void safetensors_release(const struct safetensors *file, const void *data, size_t size)
+void safetensors_read(const struct safetensors *file, const void *data, size_t size, void *ret_data)
 {
     const struct safetensors_owner *const owner = (const struct safetensors_owner *)file;
-    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
-    /* What is before the first whole page is released too: whoever shares that page reads it again.
-     */
-    const uintptr_t first = (uintptr_t)data / page * page;
-    const uintptr_t end = ((uintptr_t)data + size) / page * page;
-    /* Only of a mapping: elsewhere it would wipe the bytes. */
-    if (owner->mapping != nullptr && end > first)
-        madvise((void *)first, end - first, MADV_DONTNEED);
+    size_t done = 0;
+    while (owner->mapping != nullptr && done < size) {
+        const off_t offset =
+            (off_t)((const uint8_t *)data - (const uint8_t *)owner->mapping) + (off_t)done;
+        const ssize_t got = pread(owner->fd, (uint8_t *)ret_data + done, size - done, offset);
+        if (got > 0)
+            done += (size_t)got;
+        else if (got == 0 || errno != EINTR)
+            break; /* the mapping tells of the fault as it always does */
+    }
+    if (done < size)
+        memcpy((uint8_t *)ret_data + done, (const uint8_t *)data + done, size - done);
 }
 
 void safetensors_copy(const struct safetensors *file, void *ret_data)

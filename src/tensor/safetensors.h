@@ -54,11 +54,11 @@ struct safetensors {
 void safetensors_close(struct safetensors *file);
 
 /*
- * Bytes [data, data + size) of the tensors will not be read soon: the pages of a mapped file that
- * lie wholly there leave this process's memory, and come back when they are read. Nothing happens
- * where the caller owns the bytes. Cannot fail.
+ * Copies bytes [data, data + size) of the tensors without mapping their pages: for files larger
+ * than the memory one may take. As memcpy where the caller owns the bytes. Blocks.
  */
-void safetensors_release(const struct safetensors *file, const void *data, size_t size);
+void safetensors_read(const struct safetensors *file, const void *data, size_t size,
+                      void *ret_data);
 
 /* Copies all tensors into ret_data, layout->bytes bytes, in the order of the layout. */
 void safetensors_copy(const struct safetensors *file, void *ret_data);

@@ -6,12 +6,14 @@
 
 #include "base/bytes.h"
 #include "base/random.h"
+#include "robust/aggregate_matrix.h"
 
 #include "testing.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* A safetensors file in memory: json (may be longer than its text), then data. */
 static struct bytes make(const char *json, const void *data, size_t size)
@@ -286,9 +288,64 @@ static void unknown_rules_and_thread_counts_are_refused(void **state)
     bytes_deinit(&bytes);
 }
 
+/*
+ * Columns across tensors of three types, any part of them: as they are read one by one, mapped or,
+ * as of a large file, copied; from the disk or from memory.
+ */
+static void columns_are_the_same_mapped_and_copied(void **state)
+{
+    enum { ROWS = 3, COLUMNS = 12 };
+    uint16_t halves[2 * ROWS * 5 + 2 * ROWS]; /* f16[3, 5], f32[3, 2], bf16[3, 5] */
+    for (size_t i = 0; i < sizeof(halves) / sizeof(halves[0]); i++)
+        halves[i] = (uint16_t)(0x3c00 + 37 * i);
+    struct bytes bytes =
+        make("{\"a\":{\"dtype\":\"F16\",\"shape\":[3,5],\"data_offsets\":[0,30]},"
+             "\"b\":{\"dtype\":\"F32\",\"shape\":[3,2],\"data_offsets\":[30,54]},"
+             "\"c\":{\"dtype\":\"F32\",\"shape\":[3,0],\"data_offsets\":[54,54]},"
+             "\"d\":{\"dtype\":\"BF16\",\"shape\":[3,5],\"data_offsets\":[54,84]}}",
+             halves, 84);
+    char path[] = "/tmp/fedra-columns-XXXXXX";
+    const int fd = mkstemp(path);
+    assert_int_equal(write(fd, bytes.data, bytes.size), bytes.size);
+    close(fd);
+    for (int v = 0; v < 4; v++) {
+        struct safetensors *file = nullptr;
+        struct rows rows = {0};
+        struct aggregate_matrix columns = {0};
+        assert_int_equal(v < 2 ? safetensors_open_file(path, &file, nullptr)
+                               : safetensors_open(bytes_slice(&bytes), &file, nullptr),
+                         STATUS_OK);
+        assert_int_equal(rows_init(file, &rows, nullptr), STATUS_OK);
+        assert_int_equal(aggregate_matrix_init(&columns, &rows), STATUS_OK);
+        assert_int_equal(columns.matrix.d, COLUMNS);
+        columns.is_large = v % 2 == 0;
+        for (uint64_t row = 0; row < ROWS; row++) {
+            for (uint64_t first = 0; first < COLUMNS; first++) {
+                float buffer[COLUMNS];
+                const size_t count = COLUMNS - first;
+                const float *const found = columns.matrix.read(&columns, row, first, count, buffer);
+                for (uint64_t k = first; k < COLUMNS; k++) {
+                    const uint32_t tensor = k < 5 ? 0 : k < 7 ? 1 : 3;
+                    const uint64_t start = k < 5 ? 0 : k < 7 ? 5 : 7;
+                    float one = 0;
+                    const float expected =
+                        *rows_read_part(&rows, tensor, row, k - start, 1, false, &one);
+                    assert_memory_equal(&found[k - first], &expected, sizeof(float));
+                }
+            }
+        }
+        aggregate_matrix_deinit(&columns);
+        rows_deinit(&rows);
+        safetensors_close(file);
+    }
+    unlink(path);
+    bytes_deinit(&bytes);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(columns_are_the_same_mapped_and_copied),
         cmocka_unit_test(rows_are_weighed_by_their_samples),
         cmocka_unit_test(half_precision_is_read_exactly_at_any_alignment),
         cmocka_unit_test(half_precision_infinity_and_nan_are_found),
