@@ -233,6 +233,9 @@ static void aggregate(struct run *run, float *ret_values)
         call.suspects = arena_take(&run->arena, run->tiles.row_count, sizeof(*call.suspects));
         apply_pres(run, &call);
         pass.points = &run->points;
+    } else {
+        const size_t count = run->tiles.row_count;
+        run->points = (struct points){.count = count, .side = count + 1, .source_count = count};
     }
     rule_weigh *const weigh = weigh_of(run->recipe->rule);
     if (weigh == nullptr) {

@@ -66,8 +66,7 @@ static const struct rule_spec rules[RULE_COUNT] = {
                    .breakdown = "0: a single update moves it anywhere",
                    .cost = "two passes over the data",
                    .paper = "McMahan et al., AISTATS 2017 (arXiv:1602.05629)",
-                   .updates_least = 1,
-                   .uses_distances = true},
+                   .updates_least = 1},
     [RULE_MEDIAN] = {.name = "median",
                      .summary = "per coordinate the median; for even n the mean of the two in the "
                                 "middle",

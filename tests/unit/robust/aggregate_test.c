@@ -295,7 +295,7 @@ static void unknown_rules_and_thread_counts_are_refused(void **state)
 static void columns_are_the_same_mapped_and_copied(void **state)
 {
     enum { ROWS = 3, COLUMNS = 12 };
-    uint16_t halves[2 * ROWS * 5 + 2 * ROWS]; /* f16[3, 5], f32[3, 2], bf16[3, 5] */
+    uint16_t halves[ROWS * (5 + 2 * 2 + 5)]; /* f16[3, 5], f32[3, 2], bf16[3, 5] */
     for (size_t i = 0; i < sizeof(halves) / sizeof(halves[0]); i++)
         halves[i] = (uint16_t)(0x3c00 + 37 * i);
     struct bytes bytes =
