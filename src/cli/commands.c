@@ -15,6 +15,7 @@
 #include "cli/coordinator_command.h"
 #include "cli/members_command.h"
 #include "cli/node_command.h"
+#include "cli/sim_command.h"
 #include "cli/status_command.h"
 #include "cli/trainer_command.h"
 #include "cli/up_command.h"
@@ -35,6 +36,7 @@ static const struct command commands[] = {
     {"aggregate", "combine update files into one", aggregate_command, nullptr},
     {"central", "train the job's model in one place, to compare with", central_command, nullptr},
     {"ca", "run the local certificate authority", ca_command, &ca_actions},
+    {"sim", "look for bugs: federations in a seed", sim_command, nullptr},
     {"config", "check, show and explain configurations", config_command, &config_actions},
     {"version", "say what this program is and what it runs on", version_command, nullptr},
 };

@@ -1,0 +1,261 @@
+/*
+ * sim_main.c - build/fedra-sim: runs seeds, on all cores, and says which one fails.
+ *
+ * A program of its own, because its signer proves nothing (sim/keyed_signer.h); `fedra sim`
+ * executes it. One process a core; each runs the seeds of its own in turn and stops at its first
+ * failure.
+ */
+#include "cli/options.h"
+#include "cli/sim_options.h"
+#include "sim/sim.h"
+
+#include <inttypes.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+struct run {
+    struct sim_request request;
+    uint32_t faults; /* bits */
+};
+
+/* What one process comes to; written to its pipe when it ends. */
+struct tally {
+    uint64_t runs;
+    uint64_t versions;
+    uint64_t counted;
+    uint64_t counted_late;
+    uint64_t recomputed;
+    uint64_t refused;
+    uint64_t evidence;
+    uint64_t virtual_s;
+    uint64_t happened[SIM_FAULT_COUNT];
+    uint64_t outcomes[OUTCOME_CANCELLED + 1];
+    uint64_t digest; /* of the traces, in no order */
+    bool failed;
+    uint64_t seed;
+    char failure[SIM_FAILURE_MAX];
+};
+
+/* For the last words of a process whose assertion fails. */
+static uint64_t running_seed;
+
+static void on_abort(int number)
+{
+    char line[160];
+    const int size = snprintf(line, sizeof(line),
+                              "seed %" PRIu64 " fails by an assertion\n  fedra sim --seeds %" PRIu64
+                              " --trace (with the same --nodes and --only)\n",
+                              running_seed, running_seed);
+    (void)!write(STDOUT_FILENO, line, (size_t)size);
+}
+
+static double now_s(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+static void write_list(void)
+{
+    for (int i = 0; i < SIM_FAULT_COUNT; i++)
+        printf("  %-11s %s\n", sim_fault_name((enum sim_fault)i),
+               sim_fault_text((enum sim_fault)i));
+}
+
+static int find_fault(const char *name, size_t size)
+{
+    for (int i = 0; i < SIM_FAULT_COUNT; i++) {
+        const char *const known = sim_fault_name((enum sim_fault)i);
+        if (strlen(known) == size && memcmp(known, name, size) == 0)
+            return i;
+    }
+    return -1;
+}
+
+/* "crash,liar"; "none". */
+static bool parse_only(const char *text, uint32_t *ret_faults)
+{
+    *ret_faults = 0;
+    if (strcmp(text, "none") == 0)
+        return true;
+    for (;;) {
+        const size_t size = strcspn(text, ",");
+        const int fault = find_fault(text, size);
+        if (fault < 0) {
+            fprintf(stderr, "fedra sim: --only: there is no fault %.*s; there are:\n", (int)size,
+                    text);
+            for (int i = 0; i < SIM_FAULT_COUNT; i++)
+                fprintf(stderr, "  %s\n", sim_fault_name((enum sim_fault)i));
+            return false;
+        }
+        *ret_faults |= 1u << fault;
+        if (text[size] == 0)
+            return true;
+        text += size + 1;
+    }
+}
+
+static void add_run(struct tally *tally, const struct sim_result *result)
+{
+    tally->runs++;
+    tally->versions += result->versions;
+    tally->counted += result->counted;
+    tally->counted_late += result->counted_late;
+    tally->recomputed += result->recomputed;
+    tally->refused += result->refused;
+    tally->evidence += result->evidence;
+    tally->virtual_s += result->virtual_ns / 1000000000;
+    tally->outcomes[result->outcome]++;
+    tally->digest += result->trace_digest;
+    for (int i = 0; i < SIM_FAULT_COUNT; i++)
+        tally->happened[i] += result->happened[i];
+}
+
+/* Seeds first + job, first + job + jobs ... until one fails or the time is over. */
+static void run_seeds(const struct run *run, uint64_t job, double end_s, struct tally *ret_tally)
+{
+    *ret_tally = (struct tally){0};
+    for (uint64_t seed = run->request.first + job; seed <= run->request.last && now_s() < end_s;
+         seed += run->request.jobs) {
+        struct sim_plan plan;
+        struct sim_result result;
+        running_seed = seed;
+        sim_plan_draw(seed, (uint32_t)run->request.nodes, run->faults, &plan);
+        sim_run(&plan, run->request.trace ? stdout : nullptr, &result);
+        add_run(ret_tally, &result);
+        if (!result.failed)
+            continue;
+        ret_tally->failed = true;
+        ret_tally->seed = seed;
+        memcpy(ret_tally->failure, result.failure, sizeof(result.failure));
+        return;
+    }
+}
+
+static void add_tally(struct tally *sum, const struct tally *tally)
+{
+    sum->runs += tally->runs;
+    sum->versions += tally->versions;
+    sum->counted += tally->counted;
+    sum->counted_late += tally->counted_late;
+    sum->recomputed += tally->recomputed;
+    sum->refused += tally->refused;
+    sum->evidence += tally->evidence;
+    sum->virtual_s += tally->virtual_s;
+    sum->digest += tally->digest;
+    for (int i = 0; i < SIM_FAULT_COUNT; i++)
+        sum->happened[i] += tally->happened[i];
+    for (int i = 0; i <= OUTCOME_CANCELLED; i++)
+        sum->outcomes[i] += tally->outcomes[i];
+}
+
+/* The line that replays it. */
+static void write_failure(const struct run *run, const struct tally *tally)
+{
+    printf("seed %" PRIu64 " fails: %s\n  fedra sim --seeds %" PRIu64, tally->seed, tally->failure,
+           tally->seed);
+    if (run->request.nodes > 0)
+        printf(" --nodes %" PRIu64, run->request.nodes);
+    if (run->request.only != nullptr)
+        printf(" --only %s", run->request.only);
+    puts(" --trace");
+}
+
+static void write_summary(const struct tally *sum, double seconds)
+{
+    printf("%" PRIu64 " runs in %.1f s (%.0f a minute), %" PRIu64 " hours of virtual time: %" PRIu64
+           " versions, %" PRIu64 " of them made again, %" PRIu64 " updates counted, %" PRIu64
+           " late, %" PRIu64 " refused, %" PRIu64 " contradictions kept\n",
+           sum->runs, seconds, (double)sum->runs * 60 / seconds, sum->virtual_s / 3600,
+           sum->versions, sum->recomputed, sum->counted, sum->counted_late, sum->refused,
+           sum->evidence);
+    printf("ended: exhausted %" PRIu64 ", diverged %" PRIu64 ", cancelled %" PRIu64 "; struck:",
+           sum->outcomes[OUTCOME_EXHAUSTED], sum->outcomes[OUTCOME_DIVERGED],
+           sum->outcomes[OUTCOME_CANCELLED]);
+    for (int i = 0; i < SIM_FAULT_COUNT; i++)
+        printf(" %s %" PRIu64, sim_fault_name((enum sim_fault)i), sum->happened[i]);
+    printf("\ntraces: %016" PRIx64 "\n", sum->digest);
+}
+
+/* The process's own, or a pipe's other end. */
+static int start_job(const struct run *run, uint64_t job, double end_s)
+{
+    int ends[2];
+    fflush(stdout);
+    if (pipe(ends) != 0)
+        return -1;
+    const pid_t pid = fork();
+    if (pid != 0) {
+        close(ends[1]);
+        return pid > 0 ? ends[0] : -1;
+    }
+    struct tally tally;
+    close(ends[0]);
+    signal(SIGABRT, on_abort);
+    run_seeds(run, job, end_s, &tally);
+    const bool good = write(ends[1], &tally, sizeof(tally)) == (ssize_t)sizeof(tally);
+    fflush(stdout);
+    _exit(good ? EXIT_SUCCESS : EXIT_FAILURE);
+}
+
+static int run_jobs(const struct run *run)
+{
+    int pipes[SIM_JOBS_MAX];
+    struct tally sum = {0};
+    const double begun_s = now_s();
+    const double end_s =
+        run->request.minutes > 0 ? begun_s + 60.0 * (double)run->request.minutes : 1e18;
+    bool failed = false;
+    for (uint64_t job = 0; job < run->request.jobs; job++)
+        pipes[job] = start_job(run, job, end_s);
+    for (uint64_t job = 0; job < run->request.jobs; job++) {
+        struct tally tally;
+        if (pipes[job] < 0 || read(pipes[job], &tally, sizeof(tally)) != (ssize_t)sizeof(tally)) {
+            printf("a process of the simulation died: an assertion failed, see above\n");
+            failed = true;
+            continue;
+        }
+        add_tally(&sum, &tally);
+        failed |= tally.failed;
+        if (tally.failed)
+            write_failure(run, &tally);
+    }
+    while (wait(nullptr) > 0) {
+    }
+    write_summary(&sum, now_s() - begun_s);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+/* One a core, and none without a seed. */
+static uint64_t count_jobs(const struct sim_request *request)
+{
+    const long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    const uint64_t jobs = request->jobs > 0                   ? request->jobs
+                          : cores > 0 && cores < SIM_JOBS_MAX ? (uint64_t)cores
+                                                              : 1;
+    const uint64_t seeds = request->last - request->first + 1;
+    return jobs < seeds ? jobs : seeds;
+}
+
+int main(int argc, char **argv)
+{
+    struct run run = {.faults = SIM_ALL_FAULTS};
+    const int code = sim_options_parse(argc, argv, &run.request);
+    if (code >= 0)
+        return code;
+    if (run.request.list) {
+        write_list();
+        return EXIT_SUCCESS;
+    }
+    if (run.request.only != nullptr && !parse_only(run.request.only, &run.faults))
+        return EXIT_USAGE;
+    if (run.request.trace)
+        setvbuf(stdout, nullptr, _IOLBF, 0);
+    run.request.jobs = count_jobs(&run.request);
+    return run_jobs(&run);
+}

@@ -1,0 +1,100 @@
+/*
+ * sim.h - a federation in a seed: the coordinator's and the nodes' machines, their messages, their
+ * arithmetic and their store on virtual time, under faults, watched by oracles.
+ *
+ * Single-threaded; equal plans give equal runs on every machine. Shared with the daemon: core/,
+ * learn/, robust/accumulator, tensor/, wire/, and store/ and outbox in memory. Not here: sockets,
+ * ML-DSA (keyed_signer.h stands in), trainers (an update is drawn from the seed).
+ */
+#pragma once
+
+#include "core/coordinator.h"
+#include "learn/server_optimiser.h"
+
+#include <stdio.h>
+
+/* What can go wrong: NAME, its name on the command line, what it is. */
+#define SIM_FAULT_LIST(X)                                                                          \
+    X(CRASH, "crash", "the coordinator is killed between two effects, and starts again")           \
+    X(NODE_CRASH, "node-crash", "nodes are killed between two effects, and start again")           \
+    X(DISK, "disk", "a write of the coordinator's store fails; it stops and starts again")         \
+    X(LOSS, "loss", "messages are lost, and their connections with them")                          \
+    X(HALF_OPEN, "half-open", "one side learns of a broken connection long after the other")       \
+    X(DUPLICATE, "duplicate", "updates arrive twice")                                              \
+    X(PARTITION, "partition", "nodes are cut off for a while, in one direction or in both")        \
+    X(STOP, "stop", "processes stand still for up to a minute, as under SIGSTOP")                  \
+    X(SLOW, "slow", "some nodes train 10 to 1,000 times as long")                                  \
+    X(SKEW, "skew", "clocks run up to 5 % too fast or too slow")                                   \
+    X(LIAR, "liar", "nodes send garbage, replays, contradictions, and updates of other rounds")    \
+    X(OPERATOR, "operator", "the job is paused and resumed")                                       \
+    X(CANCEL, "cancel", "the job is cancelled")                                                    \
+    X(DIVERGE, "diverge", "the loss rises, or is no number")
+
+enum sim_fault {
+#define X(name, word, text) SIM_##name,
+    SIM_FAULT_LIST(X)
+#undef X
+        SIM_FAULT_COUNT,
+};
+
+enum {
+    SIM_ALL_FAULTS = (1 << SIM_FAULT_COUNT) - 1,
+    SIM_NODES_MAX = 10000,
+    SIM_ROUNDS_MAX = 64,
+    SIM_FAILURE_MAX = 256, /* bytes of a failure's text with its zero */
+};
+
+/* One run. sim_plan_draw makes it; tests change it. */
+struct sim_plan {
+    uint64_t seed;
+    uint32_t nodes;
+    uint32_t faults; /* bit i: enum sim_fault i happens */
+    struct coordinator_settings machine;
+    struct server_optimiser optimiser;
+    uint32_t models_keep; /* 0: all */
+    uint64_t delay_max_ns;
+    double loss;        /* share of messages */
+    double duplication; /* share of updates */
+    uint32_t crashes;   /* of the coordinator, at most */
+    uint32_t node_crashes;
+    uint32_t disk_faults;
+    uint32_t partitions;
+    uint32_t stops;
+    uint32_t pauses;
+    double slow_share;
+    uint32_t liars;        /* the last nodes */
+    uint64_t diverges_at;  /* the loss is bad from that round on; 0: never */
+    bool loss_is_nan;      /* of DIVERGE; else it rises */
+    uint64_t cancelled_ns; /* when; 0: never */
+    uint64_t heal_ns;      /* from then on nothing goes wrong any more */
+    uint64_t end_ns;       /* the job must have ended by then */
+};
+
+struct sim_result {
+    bool failed;
+    char failure[SIM_FAILURE_MAX]; /* the first one */
+    enum outcome outcome;
+    uint64_t versions; /* committed, with the first model and the end */
+    uint64_t counted;  /* updates, in all */
+    uint64_t counted_late;
+    uint64_t recomputed; /* versions whose model was made again by the slow path */
+    uint64_t refused;
+    uint64_t evidence;
+    uint32_t happened[SIM_FAULT_COUNT]; /* how often each fault struck */
+    uint64_t virtual_ns;
+    uint64_t trace_digest; /* FNV-1a over all that the machines said they did */
+};
+
+/* The name of a fault on the command line, and what it is; static. */
+const char *sim_fault_name(enum sim_fault fault);
+const char *sim_fault_text(enum sim_fault fault);
+
+/*
+ * What a seed stands for: its limits and, of the faults that are allowed (bits), about a half with
+ * the strength of each. nodes: 0 draws their number, else up to SIM_NODES_MAX.
+ */
+void sim_plan_draw(uint64_t seed, uint32_t nodes, uint32_t faults, struct sim_plan *ret_plan);
+
+/* Runs it to its end or to end_ns. story: null, or where it is told. Aborts where memory is short.
+ */
+void sim_run(const struct sim_plan *plan, FILE *story, struct sim_result *ret_result);

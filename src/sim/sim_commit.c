@@ -1,0 +1,254 @@
+/*
+ * sim_commit.c - a version becomes durable: gathered when the machine says so, written later. As
+ * host/coordinator_commit.c.
+ */
+#include "sim/sim_internal.h"
+
+#include "wire/control.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct sim_commit {
+    struct store_version version;
+    struct record_head head;
+    struct model_file *model;
+    struct model_file *state;
+    struct bytes learn_state;
+    uint64_t open_round;
+    bool parent_is_best;
+    uint32_t count;
+    uint32_t dropped_count;
+    uint32_t member_count;
+    struct record_accepted *accepted; /* each of the members' number */
+    struct bytes *envelopes;
+    struct store_counted *counted;
+    struct store_dropped *dropped;
+    struct store_member *members;
+};
+
+void commit_free(struct sim_commit *commit)
+{
+    if (commit == nullptr)
+        return;
+    for (uint32_t i = 0; i < commit->count; i++)
+        bytes_deinit(&commit->envelopes[i]);
+    bytes_deinit(&commit->learn_state);
+    model_file_unref(commit->model);
+    model_file_unref(commit->state);
+    free(commit->accepted);
+    free(commit->envelopes);
+    free(commit->counted);
+    free(commit->dropped);
+    free(commit->members);
+    free(commit);
+}
+
+static void add_accepted(struct world *w, struct sim_commit *commit, uint32_t index)
+{
+    const struct member *const member = &w->server.members[index];
+    const struct accepted *const update = &w->server.accepted[index];
+    const uint32_t at = commit->count++;
+    struct bytes *const copy = &commit->envelopes[at];
+    bytes_init(copy, ENVELOPE_BYTES_MAX);
+    CHECK(bytes_append(copy, update->envelope.data, update->envelope.size) == STATUS_OK);
+    commit->accepted[at] = (struct record_accepted){
+        .header_bytes = {copy->data, update->header_size},
+        .signature = {copy->data + update->header_size, copy->size - update->header_size},
+        .weight = update->weight,
+        .key_id = update->key_id};
+    commit->counted[at] =
+        (struct store_counted){.node = commit->members[commit->member_count - 1].name,
+                               .round = member->key.round,
+                               .attempt = member->key.attempt,
+                               .samples = member->samples,
+                               .payload_digest = member->key.payload_digest};
+}
+
+static void add_member(struct world *w, struct sim_commit *commit,
+                       const struct coordinator_effect *effect, uint32_t index)
+{
+    const struct member *const member = &w->server.members[index];
+    const bool is_round = effect->kind == FX_COMMIT && effect->round > 0;
+    const bool counted = is_round && member->accepted && !effect->undone;
+    struct store_member *const row = &commit->members[commit->member_count++];
+    memcpy(row->name, member->name, sizeof(row->name));
+    row->active = member_stays(member, effect->round) || (!is_round && member->contributed);
+    row->key_id = w->server.accepted[index].key_id;
+    row->asked_round = member->asked_round;
+    row->samples = member->samples;
+    row->counted_round = counted && member->key.round > member->counted_round
+                             ? member->key.round
+                             : member->counted_round;
+    if (counted)
+        add_accepted(w, commit, index);
+    else if (is_round && member->accepted)
+        commit->dropped[commit->dropped_count++] =
+            (struct store_dropped){.node = row->name,
+                                   .round = member->key.round,
+                                   .payload_digest = member->key.payload_digest,
+                                   .reason = reason_name(REASON_SUPERSEDED)};
+}
+
+/* What a recomputation needs beyond the record's usual head: the rule and the optimiser. */
+static void fill_head(struct world *w, struct sim_commit *commit,
+                      const struct coordinator_effect *effect)
+{
+    const struct coordinator *const c = &w->server.machine;
+    const bool is_round = effect->kind == FX_COMMIT && effect->round > 0;
+    struct record_head *const head = &commit->head;
+    *head = (struct record_head){
+        .job = SIM_JOB,
+        .hash_id = DIGEST_SHA256,
+        .epoch = c->epoch,
+        .attempt = effect->attempt,
+        .number = c->has_version ? c->version.number + 1 : 0,
+        .parent_id = c->version.id,
+        .round = is_round       ? effect->round
+                 : c->round > 0 ? c->round - 1
+                                : 0,
+        .rule = "mean",
+        .parameter_count = 1,
+        .learning_rate = effect->rate,
+        .model_digest = commit->model->model_digest,
+        .model_blob_digest = commit->model->blob_digest,
+        .model_blob_length = commit->model->size,
+        .layout_digest = w->layout->digest,
+        .aggregate_norm = is_round && !effect->undone ? c->aggregate_norm : 0,
+        .committed_unix_ms = 1 + w->now_ns / MS,
+        .outcome = (enum wire_outcome)effect->outcome,
+        .accepted_count = commit->count,
+    };
+    snprintf(head->parameters[0].name, RECORD_NAME_MAX, "stand_in_weight");
+    snprintf(head->parameters[0].value, RECORD_VALUE_MAX, "%llu",
+             (unsigned long long)(is_round ? w->server.stand_in_weight : 0));
+    if (effect->undone)
+        snprintf(head->validation_choice, sizeof(head->validation_choice), "undone");
+    memcpy(head->instance_id, w->server.instance_id, INSTANCE_ID_BYTES);
+    if (commit->state != nullptr)
+        head->rule_state_digest = commit->state->model_digest;
+}
+
+static void fill_version(struct sim_commit *commit, const struct coordinator_effect *effect)
+{
+    char hex[DIGEST_HEX_MAX];
+    const struct record_head *const head = &commit->head;
+    commit->version = (struct store_version){.epoch = head->epoch,
+                                             .number = head->number,
+                                             .round = head->round,
+                                             .parent = head->parent_id,
+                                             .model_digest = head->model_digest,
+                                             .blob_digest = head->model_blob_digest,
+                                             .created_ms = (int64_t)head->committed_unix_ms,
+                                             .best = effect->best == BEST_THIS};
+    commit->parent_is_best = effect->best == BEST_PARENT;
+    commit->open_round = head->round + 1;
+    digest_to_hex(&head->model_digest, hex);
+    snprintf(commit->version.model_file, sizeof(commit->version.model_file), "%06llu-%.16s.m",
+             (unsigned long long)head->number, hex);
+}
+
+struct sim_commit *commit_gather(struct world *w, const struct coordinator_effect *effect)
+{
+    const struct server *const server = &w->server;
+    const struct roster *const roster = &server->machine.roster;
+    const bool is_commit = effect->kind == FX_COMMIT;
+    const uint32_t room = roster->count > 0 ? roster->count : 1;
+    struct sim_commit *const commit = calloc(1, sizeof(*commit));
+    CHECK(commit != nullptr);
+    commit->accepted = calloc(room, sizeof(*commit->accepted));
+    commit->envelopes = calloc(room, sizeof(*commit->envelopes));
+    commit->counted = calloc(room, sizeof(*commit->counted));
+    commit->dropped = calloc(room, sizeof(*commit->dropped));
+    commit->members = calloc(room, sizeof(*commit->members));
+    CHECK(commit->accepted && commit->envelopes && commit->counted && commit->dropped &&
+          commit->members);
+    struct model_file *const state = is_commit ? server->state_candidate : server->state;
+    commit->model = model_file_ref(is_commit ? server->candidate : server->model);
+    commit->state = state != nullptr ? model_file_ref(state) : nullptr;
+    bytes_init(&commit->learn_state, STORE_LEARN_STATE_BYTES_MAX);
+    CHECK(convergence_encode(&server->machine.convergence, &commit->learn_state) == STATUS_OK);
+    for (uint32_t i = 0; i < roster->count; i++)
+        add_member(w, commit, effect, roster->order[i]);
+    fill_head(w, commit, effect);
+    fill_version(commit, effect);
+    return commit;
+}
+
+static enum status put_models(struct world *w, const struct sim_commit *commit,
+                              const char *state_name)
+{
+    const struct slice model = {commit->model->bytes, commit->model->size};
+    const enum status status =
+        store_put_model(w->store, commit->version.model_file, &model, 1, nullptr);
+    if (status != STATUS_OK || commit->state == nullptr)
+        return status;
+    const struct slice state = {commit->state->bytes, commit->state->size};
+    return store_put_model(w->store, state_name, &state, 1, nullptr);
+}
+
+static enum status write_all(struct world *w, struct sim_commit *commit, struct slice record)
+{
+    char state_name[STORE_NAME_MAX + 8];
+    snprintf(state_name, sizeof(state_name), "%s.state", commit->version.model_file);
+    const enum status status = put_models(w, commit, state_name);
+    if (status != STATUS_OK)
+        return status;
+    const struct store_commit row = {
+        .version = commit->version,
+        .parent_is_best = commit->parent_is_best,
+        .record = record,
+        .counted = commit->counted,
+        .counted_count = commit->count,
+        .dropped = commit->dropped,
+        .dropped_count = commit->dropped_count,
+        .members = commit->members,
+        .member_count = commit->member_count,
+        .open_round = commit->open_round,
+        .outcome = commit->head.outcome != WIRE_OUTCOME_NONE
+                       ? control_outcome_name(commit->head.outcome)
+                       : nullptr,
+        .learn_state = bytes_slice(&commit->learn_state),
+        .state_file = commit->state != nullptr ? state_name : nullptr,
+    };
+    return store_commit(w->store, &row, nullptr);
+}
+
+void server_take_candidate(struct world *w)
+{
+    struct server *const server = &w->server;
+    model_file_unref(server->model);
+    server->model = server->candidate;
+    server->candidate = nullptr;
+    model_file_unref(server->state);
+    server->state = server->state_candidate;
+    server->state_candidate = nullptr;
+}
+
+struct coordinator_event commit_store(struct world *w, const struct coordinator_effect *effect,
+                                      struct sim_commit *commit)
+{
+    struct bytes record;
+    struct bytes signed_record;
+    struct coordinator_event event = {
+        .id = effect->id, .kind = effect->kind == FX_COMMIT ? EV_COMMITTED : EV_OUTCOME_PERSISTED};
+    bytes_init(&record, STORE_RECORD_BYTES_MAX);
+    bytes_init(&signed_record, STORE_RECORD_BYTES_MAX);
+    CHECK(record_encode(&commit->head, commit->accepted, &record, nullptr) == STATUS_OK);
+    CHECK(record_sign(bytes_slice(&record), &w->signer, &signed_record, &commit->version.id) ==
+          STATUS_OK);
+    event.status = write_all(w, commit, bytes_slice(&signed_record));
+    if (event.status == STATUS_EXISTS || event.status == STATUS_INVAL)
+        sim_fail(w, "the store refuses version %llu as a contradiction: %s",
+                 (unsigned long long)commit->head.number, status_text(event.status));
+    if (event.status == STATUS_OK && effect->kind == FX_COMMIT) {
+        event.version = (struct version_ref){.number = commit->head.number,
+                                             .id = commit->version.id,
+                                             .model_digest = commit->head.model_digest,
+                                             .blob_digest = commit->head.model_blob_digest,
+                                             .blob_bytes = commit->head.model_blob_length};
+    }
+    bytes_deinit(&record);
+    bytes_deinit(&signed_record);
+    return event;
+}

@@ -1,0 +1,323 @@
+/*
+ * sim_internal.h - the simulated world, shared by its files: what happens next, who runs, what is
+ * durable, what the oracles know.
+ */
+#pragma once
+
+#include "sim/sim.h"
+
+#include "base/check.h"
+#include "base/random.h"
+#include "core/node.h"
+#include "host/model_file.h"
+#include "robust/accumulator.h"
+#include "sim/keyed_signer.h"
+#include "store/outbox.h"
+#include "store/store_memory.h"
+#include "wire/record.h"
+
+enum {
+    SIM_PARAMETERS = 8,
+    SIM_NORM_MAX = 10,
+};
+
+#define SIM_JOB     "sim"
+#define COORDINATOR UINT32_MAX           /* as a process; the others are nodes, by index */
+#define MS          UINT64_C(1000000)    /* in ns */
+#define SECOND      UINT64_C(1000000000) /* in ns */
+
+enum happening_kind {
+    HAPPEN_START,
+    HAPPEN_STOP,      /* the process stands still for a while */
+    HAPPEN_TIMER,     /* of the process */
+    HAPPEN_DONE,      /* an asynchronous effect has ended: the event is stepped */
+    HAPPEN_MATH,      /* the coordinator's arithmetic */
+    HAPPEN_DISK,      /* the coordinator's store */
+    HAPPEN_NODE_DISK, /* a node's outbox */
+    HAPPEN_JOIN,      /* a node's call arrives */
+    HAPPEN_UPDATE,
+    HAPPEN_VERIFIED, /* an update's signature was checked */
+    HAPPEN_PULL,
+    HAPPEN_DIRECTIVE, /* a coordinator's message arrives */
+    HAPPEN_RECEIPT,
+    HAPPEN_MODEL,
+    HAPPEN_LOST,  /* the node learns that a connection is gone */
+    HAPPEN_LEAVE, /* the coordinator does */
+    HAPPEN_OPERATE,
+    HAPPEN_PARTITION,
+    HAPPEN_DISK_FAULT,
+    HAPPEN_HEAL,
+};
+
+/* What a commit takes along: gathered when it begins, as the daemon does. */
+struct sim_commit;
+
+struct happening {
+    uint64_t at_ns;
+    uint64_t order;
+    enum happening_kind kind;
+    uint32_t process; /* to whom it happens */
+    uint32_t incarnation;
+    uint32_t node; /* whose call it is */
+    uint64_t session;
+    uint64_t ticket;
+    uint64_t work_id;          /* of a pull */
+    bool flag;                 /* PARTITION: in both directions */
+    struct bytes bytes;        /* a message; owned */
+    struct sim_commit *commit; /* owned */
+    union {
+        struct coordinator_event event;
+        struct coordinator_effect effect;
+        struct node_event node_event;
+        struct node_effect node_effect;
+    };
+};
+
+struct process {
+    bool up;
+    uint32_t incarnation;
+    uint64_t stopped_ns;  /* stands still until then */
+    uint64_t offset_ns;   /* of its clock */
+    int64_t drift_ppm;    /* of its clock */
+    uint64_t timer_order; /* of the one HAPPEN_TIMER that counts; 0: none */
+};
+
+/* A connection with the Join over it. */
+struct session {
+    uint32_t node;
+    uint32_t node_incarnation;
+    uint32_t incarnation; /* the coordinator's */
+    bool broken;          /* nothing passes any more */
+    uint64_t last_ns;     /* directives keep their order */
+};
+
+struct ticket {
+    uint32_t node;
+    uint32_t incarnation;
+    uint64_t session;
+    uint64_t push_id; /* 0: nobody waits */
+};
+
+/* An update that the coordinator holds, or is checking. */
+struct offer {
+    struct envelope_header header;
+    struct bytes envelope; /* header bytes, then the signature */
+    size_t header_size;
+    float values[SIM_PARAMETERS];
+    uint32_t weight;
+    bool is_normal; /* finite, and within the norm */
+};
+
+/* Of a member's accepted update, by the member's index. */
+struct accepted {
+    struct bytes envelope;
+    size_t header_size;
+    uint32_t weight;
+    struct digest key_id;
+};
+
+struct server {
+    struct process process;
+    struct coordinator machine;
+    struct member *members;
+    uint32_t *order;
+    struct accepted *accepted;
+    struct accumulator *accumulator;
+    struct model_file *model;
+    struct model_file *candidate;
+    struct model_file *state; /* of the optimiser; null before the first step */
+    struct model_file *state_candidate;
+    uint64_t stand_in_weight;
+    uint64_t math_ns; /* when its last arithmetic ends */
+    uint64_t disk_ns; /* when its last write ends */
+    uint8_t instance_id[INSTANCE_ID_BYTES];
+    bool ended;       /* it exited by itself, with an outcome */
+    bool asked_pause; /* the last that it was asked for */
+    bool told_paused; /* the last that it heard to be durable */
+};
+
+/* What an oracle knows of a node's update for one round. */
+struct account {
+    bool acknowledged;
+    bool settled;
+    bool counted; /* by a commit record */
+    bool dropped; /* as the node noted */
+    bool undone;
+    struct digest acknowledged_digest;
+    struct digest counted_digest;
+    struct digest dropped_digest;
+};
+
+struct sim_node {
+    struct process process;
+    struct node machine;
+    struct outbox *outbox;
+    uint64_t outbox_sequence;
+    struct signer signer;
+    bool done; /* it was told the end */
+    bool liar;
+    uint64_t session;
+    bool welcomed;                          /* over this session */
+    uint8_t instance_id[INSTANCE_ID_BYTES]; /* of the process that it was connected to last */
+    uint64_t push_id;
+    uint64_t pull_id;
+    uint64_t work_done_id; /* of the work that completed last */
+    uint64_t slowness;
+    uint64_t trainings;
+    struct bytes old_envelope; /* a liar's, to be replayed */
+    float base[SIM_PARAMETERS];
+    float delta[SIM_PARAMETERS];
+    struct account accounts[SIM_ROUNDS_MAX + 2];
+};
+
+/* Every payload that a node signed, so that models can be made again. */
+struct archived {
+    struct digest digest;
+    float values[SIM_PARAMETERS];
+};
+
+struct world {
+    const struct sim_plan *plan;
+    struct sim_result *result;
+    FILE *story;
+    struct random random;
+    uint64_t now_ns;
+    uint64_t order;
+    struct happening **heap;
+    uint64_t heap_count;
+    uint64_t heap_capacity;
+    struct layout *layout;
+    struct layout *state_layout; /* null where the optimiser has no state */
+    struct store *store;
+    struct server server;
+    struct sim_node *nodes;
+    uint32_t nodes_done;
+    char (*names)[MEMBER_NAME_MAX]; /* of nodes, then the coordinator's */
+    const char **name_pointers;
+    struct keyed_ring ring;
+    struct verifier verifier;
+    struct signer signer;     /* the coordinator's */
+    struct session *sessions; /* from 1 */
+    uint64_t session_count;
+    uint64_t session_capacity;
+    struct ticket *tickets; /* from 1; ticket 0 is nobody's */
+    struct offer **offers;  /* by ticket */
+    uint64_t ticket_count;
+    uint64_t ticket_capacity;
+    uint64_t offer_capacity;
+    struct archived *archive; /* open addressing by the digest; a power of two */
+    uint64_t archive_count;
+    uint64_t archive_capacity;
+    bool *cut_up;    /* by node: nothing passes to the coordinator */
+    bool *cut_down;  /* nothing passes from it */
+    uint64_t cut_ns; /* until when */
+    uint32_t crashes_left;
+    uint32_t node_crashes_left;
+    bool wants_pause;
+    bool wants_cancel;
+    bool healed;
+    float expected[SIM_PARAMETERS]; /* the model as the slow path made it */
+    float expected_momentum[SIM_PARAMETERS];
+    float expected_second[SIM_PARAMETERS];
+    bool has_expected_state;
+};
+
+/* ---- sim_world.c: time, chance, the story ---- */
+
+/* A new happening of that kind for a process after a delay; fill it in, then sim_push it. */
+struct happening *sim_happening(struct world *w, enum happening_kind kind, uint32_t process,
+                                uint64_t delay_ns);
+void sim_push(struct world *w, struct happening *happening);
+struct happening *sim_pop(struct world *w);
+void sim_happening_free(struct happening *happening);
+/* Room for index in an array of elements of that size; what is new is zero. */
+void *sim_grow(void *array, uint64_t *capacity, uint64_t index, size_t size);
+uint64_t sim_delay(struct world *w);
+/* With that chance, unless the world is healed; counts the fault. */
+bool sim_strikes(struct world *w, enum sim_fault fault, double chance);
+struct process *sim_process(struct world *w, uint32_t process);
+/* What its clock shows now. */
+uint64_t sim_clock(const struct world *w, const struct process *process);
+/* Replaces the process's one timer; deadline_ns is of its clock, NO_DEADLINE stops it. */
+void sim_set_timer(struct world *w, uint32_t process, uint64_t deadline_ns);
+void sim_tell(struct world *w, const struct traces *traces, uint32_t process);
+__attribute__((format(printf, 2, 3))) void sim_narrate(struct world *w, const char *format, ...);
+/* An oracle was not satisfied: the first text is kept. */
+__attribute__((format(printf, 2, 3))) void sim_fail(struct world *w, const char *format, ...);
+/* The last part of a node's name; "the coordinator". Static for the latest call. */
+const char *sim_who(uint32_t process);
+
+/* ---- sim_network.c ---- */
+
+/* A node's call arrives at the coordinator, unless it is lost; takes the happening over. */
+void sim_send_up(struct world *w, struct happening *happening);
+/* A coordinator's message over a session; in_order: after those before it. */
+void sim_send_down(struct world *w, struct happening *happening, bool in_order);
+/* A connection is gone: both sides learn of it, each in its time. */
+void sim_break(struct world *w, uint64_t session);
+/* Nobody takes this Join: its node learns it after that time. */
+void sim_dial_failed(struct world *w, const struct happening *join, uint64_t after_ns);
+void sim_cut(struct world *w, bool both_ways);
+
+/* ---- sim_coordinator.c, sim_updates.c, sim_versions.c, sim_commit.c ---- */
+
+void server_start(struct world *w);
+void server_kill(struct world *w, uint64_t back_after_ns);
+void server_step(struct world *w, struct coordinator_event event);
+void server_math(struct world *w, const struct coordinator_effect *effect);
+void server_disk(struct world *w, struct happening *happening);
+/* The model that was committed is the one that is announced from now on. */
+void server_take_candidate(struct world *w);
+void server_fold(struct world *w, const struct coordinator_effect *effect);
+void server_evidence(struct world *w, const struct coordinator_effect *effect);
+void server_receipt(struct world *w, const struct coordinator_effect *effect);
+void server_release_waiting(struct world *w);
+void offer_free(struct world *w, uint64_t ticket);
+void offers_free(struct world *w);
+void on_join_arrives(struct world *w, struct happening *happening);
+void on_update_arrives(struct world *w, struct happening *happening);
+void on_update_verified(struct world *w, struct happening *happening);
+void on_pull_arrives(struct world *w, struct happening *happening);
+/* The event's slices belong to state, which sim_start_free frees. */
+struct start_state;
+struct start_state *start_read(struct world *w, struct coordinator_event *ret_event,
+                               struct model_file **ret_model, struct model_file **ret_optimiser);
+void start_free(struct start_state *state);
+struct sim_commit *commit_gather(struct world *w, const struct coordinator_effect *effect);
+void commit_free(struct sim_commit *commit);
+/* Gives the completion event. */
+struct coordinator_event commit_store(struct world *w, const struct coordinator_effect *effect,
+                                      struct sim_commit *commit);
+
+/* ---- sim_node.c, sim_liar.c ---- */
+
+void node_start(struct world *w, uint32_t index);
+void node_kill(struct world *w, uint32_t index);
+void node_sim_step(struct world *w, uint32_t index, struct node_event event);
+void node_disk(struct world *w, struct happening *happening);
+void node_lost(struct world *w, struct happening *happening);
+void on_directive_arrives(struct world *w, struct happening *happening);
+void on_receipt_arrives(struct world *w, struct happening *happening);
+void on_model_arrives(struct world *w, struct happening *happening);
+/* The message of a push: envelope, then payload; ticket 0: nobody waits for the answer. */
+void node_send_update(struct world *w, uint32_t index, struct slice envelope, const float *values,
+                      uint64_t push_id);
+void liar_lies(struct world *w, uint32_t index, const struct envelope_header *honest);
+
+/* ---- sim_oracle.c, sim_recompute.c ---- */
+
+void archive_put(struct world *w, const struct digest *digest, const float *values);
+const float *archive_find(const struct world *w, const struct digest *digest);
+/* After each step of the coordinator. */
+void oracle_machine(struct world *w, const struct traces *traces);
+/* A version has become durable. */
+void oracle_commit(struct world *w, const struct coordinator_effect *effect);
+/* What the store holds is what the machine knows. */
+void oracle_recovery(struct world *w);
+void oracle_note(struct world *w, uint32_t index, const struct node_effect *effect);
+/* What became of its kept update may be forgotten in a crash: it asks again. */
+void oracle_notes_lost(struct world *w, uint32_t index, const struct kept_update *kept);
+void oracle_beacon(struct world *w, uint64_t session);
+void oracle_end(struct world *w);
+/* Makes the model of a record again, plainly; compares it with the one in the store. */
+void recompute(struct world *w, const struct record *record, const struct model_file *model);

@@ -1,0 +1,481 @@
+/*
+ * sim_node.c - a node's process: carries out what its machine wants, keeps its update in an outbox,
+ * is killed between two effects. As host/node_host.c, node_link.c and node_work.c.
+ */
+#include "sim/sim_internal.h"
+
+#include "tensor/codec.h"
+#include "wire/messages.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static void read_kept(struct sim_node *node, struct kept_update *ret_kept)
+{
+    static const enum update_state states[] = {[OUTBOX_HELD] = UPDATE_HELD,
+                                               [OUTBOX_ACCEPTED] = UPDATE_ACCEPTED,
+                                               [OUTBOX_COUNTED] = UPDATE_SETTLED,
+                                               [OUTBOX_DROPPED] = UPDATE_SETTLED,
+                                               [OUTBOX_REFUSED] = UPDATE_REFUSED};
+    const struct envelope_limits limits = {.payload_bytes_max = 1 << 20, .codecs = 1};
+    struct outbox_update update;
+    struct envelope envelope;
+    if (outbox_get(node->outbox, &update, nullptr) != STATUS_OK)
+        return;
+    CHECK(envelope_parse(update.envelope, &limits, &envelope, nullptr) == STATUS_OK);
+    node->outbox_sequence = update.sequence;
+    *ret_kept = (struct kept_update){.state = states[update.state],
+                                     .key = {.epoch = envelope.header.epoch,
+                                             .round = envelope.header.round,
+                                             .attempt = envelope.header.attempt,
+                                             .payload_digest = envelope.header.payload_digest},
+                                     .base_id = envelope.header.base_id};
+}
+
+void node_start(struct world *w, uint32_t index)
+{
+    struct sim_node *const node = &w->nodes[index];
+    const struct node_settings settings = {
+        .seed = w->plan->seed + index, .retry_min_ns = 100 * MS, .retry_max_ns = 2 * SECOND};
+    struct node_event start = {.kind = NODE_EV_START};
+    node_init(&node->machine, &settings);
+    node->process.up = true;
+    node->process.offset_ns = random_below(&w->random, 1000000 * SECOND);
+    node->session = node->push_id = node->pull_id = node->work_done_id = 0;
+    node->welcomed = false;
+    memset(node->instance_id, 0, INSTANCE_ID_BYTES);
+    start.start.epoch_seen = outbox_epoch(node->outbox);
+    read_kept(node, &start.start.kept);
+    node_sim_step(w, index, start);
+}
+
+void node_kill(struct world *w, uint32_t index)
+{
+    struct sim_node *const node = &w->nodes[index];
+    node->process.up = false;
+    node->process.incarnation++;
+    node->process.timer_order = 0;
+    if (!node->done) {
+        struct kept_update kept = {0};
+        outbox_memory_crash(node->outbox);
+        read_kept(node, &kept);
+        oracle_notes_lost(w, index, &kept);
+    }
+    sim_break(w, node->session);
+    node->session = 0;
+    if (!node->done)
+        sim_push(w, sim_happening(w, HAPPEN_START, index, 200 * MS + sim_delay(w)));
+}
+
+static void done_later(struct world *w, uint32_t index, uint64_t delay_ns,
+                       const struct node_event *event)
+{
+    struct happening *const done = sim_happening(w, HAPPEN_DONE, index, delay_ns);
+    done->node_event = *event;
+    sim_push(w, done);
+}
+
+static void dial(struct world *w, uint32_t index)
+{
+    struct sim_node *const node = &w->nodes[index];
+    struct happening *const join = sim_happening(w, HAPPEN_JOIN, index, 0);
+    struct join_request request = {
+        .job = SIM_JOB,
+        .epoch_seen = node->machine.epoch_seen,
+        .chain = {.count = 1, .certificates = {{(const uint8_t *)"certificate", 11}}},
+        .has_held = node_awaits_settlement(&node->machine),
+        .held_state = node->machine.kept.state == UPDATE_ACCEPTED ? HELD_ACCEPTED : HELD_UNSENT,
+        .held = {.epoch = node->machine.kept.key.epoch,
+                 .round = node->machine.kept.key.round,
+                 .attempt = node->machine.kept.key.attempt,
+                 .payload_digest = node->machine.kept.key.payload_digest}};
+    memcpy(request.spiffe_id, w->names[index], sizeof(request.spiffe_id));
+    if (node->liar && sim_strikes(w, SIM_LIAR, 0.3)) /* it says that it saw a later epoch */
+        request.epoch_seen += 1 + (random_u64(&w->random) >> random_below(&w->random, 63));
+    CHECK(join_request_encode(&request, &join->bytes) == STATUS_OK);
+    join->node = index;
+    join->work_id = node->process.incarnation;
+    node->session = 0;
+    sim_send_up(w, join);
+}
+
+void node_send_update(struct world *w, uint32_t index, struct slice envelope, const float *values,
+                      uint64_t push_id)
+{
+    const struct sim_node *const node = &w->nodes[index];
+    struct happening *const update = sim_happening(w, HAPPEN_UPDATE, index, 0);
+    CHECK(bytes_append(&update->bytes, envelope.data, envelope.size) == STATUS_OK);
+    CHECK(codec_encode(CODEC_RAW_F32, w->layout, values, &update->bytes, nullptr) == STATUS_OK);
+    update->node = index;
+    update->session = node->session;
+    update->ticket = ++w->ticket_count;
+    w->tickets = sim_grow(w->tickets, &w->ticket_capacity, update->ticket, sizeof(*w->tickets));
+    w->offers = sim_grow(w->offers, &w->offer_capacity, update->ticket, sizeof(struct offer *));
+    w->tickets[update->ticket] =
+        (struct ticket){index, node->process.incarnation, node->session, push_id};
+    sim_send_up(w, update);
+}
+
+static void push(struct world *w, uint32_t index, const struct node_effect *effect)
+{
+    struct sim_node *const node = &w->nodes[index];
+    struct outbox_update update;
+    const struct envelope_limits limits = {.payload_bytes_max = 1 << 20, .codecs = 1};
+    struct envelope envelope;
+    float values[SIM_PARAMETERS];
+    if (node->session == 0 || !node->welcomed) {
+        done_later(w, index, sim_delay(w),
+                   &(struct node_event){
+                       .kind = NODE_EV_RECEIPT, .id = effect->id, .status = STATUS_UNREACHABLE});
+        return;
+    }
+    node->push_id = effect->id;
+    CHECK(outbox_get(node->outbox, &update, nullptr) == STATUS_OK);
+    CHECK(envelope_parse(update.envelope, &limits, &envelope, nullptr) == STATUS_OK);
+    CHECK(codec_decode(CODEC_RAW_F32, w->layout, update.payload, values, nullptr) == STATUS_OK);
+    if (node->liar && sim_strikes(w, SIM_LIAR, 0.5))
+        liar_lies(w, index, &envelope.header);
+    if (node->session != 0)
+        node_send_update(w, index, update.envelope, values, effect->id);
+    if (node->session != 0 && sim_strikes(w, SIM_DUPLICATE, w->plan->duplication))
+        node_send_update(w, index, update.envelope, values, 0);
+}
+
+static void pull(struct world *w, uint32_t index, const struct node_effect *effect)
+{
+    struct sim_node *const node = &w->nodes[index];
+    if (node->session == 0 || !node->welcomed) {
+        done_later(w, index, sim_delay(w),
+                   &(struct node_event){
+                       .kind = NODE_EV_PULLED, .id = effect->id, .status = STATUS_UNREACHABLE});
+        return;
+    }
+    struct happening *const pull = sim_happening(w, HAPPEN_PULL, index, 0);
+    pull->node = index;
+    pull->session = node->session;
+    pull->work_id = effect->id;
+    pull->node_event.beacon = effect->beacon;
+    node->pull_id = effect->id;
+    sim_send_up(w, pull);
+}
+
+/* Healed, the slow ones are as quick as the others. */
+static void train(struct world *w, uint32_t index, const struct node_effect *effect)
+{
+    struct sim_node *const node = &w->nodes[index];
+    struct random random;
+    uint64_t seed = 0;
+    memcpy(&seed, effect->beacon.version.model_digest.bytes, sizeof(seed));
+    random_init(&random, w->plan->seed ^ seed, index, ++node->trainings);
+    for (int i = 0; i < SIM_PARAMETERS; i++)
+        node->delta[i] = (float)(random_unit(&random) - 0.5 + 0.1 * (double)node->base[i]);
+    const uint64_t slowness = w->healed ? 1 : node->slowness;
+    if (slowness > 1)
+        w->result->happened[SIM_SLOW]++;
+    done_later(w, index, slowness * (50 * MS + 4 * sim_delay(w)),
+               &(struct node_event){.kind = NODE_EV_TRAINED, .id = effect->id});
+}
+
+static void to_node_disk(struct world *w, uint32_t index, const struct node_effect *effect)
+{
+    struct happening *const disk = sim_happening(w, HAPPEN_NODE_DISK, index, sim_delay(w));
+    disk->node_effect = *effect;
+    sim_push(w, disk);
+}
+
+static void note(struct world *w, uint32_t index, const struct node_effect *effect)
+{
+    static const enum outbox_state states[] = {[NOTE_ACCEPTED] = OUTBOX_ACCEPTED,
+                                               [NOTE_COUNTED] = OUTBOX_COUNTED,
+                                               [NOTE_DROPPED] = OUTBOX_DROPPED,
+                                               [NOTE_REFUSED] = OUTBOX_REFUSED};
+    struct sim_node *const node = &w->nodes[index];
+    oracle_note(w, index, effect);
+    const enum status status =
+        outbox_set_state(node->outbox, node->outbox_sequence, states[effect->note], "-", nullptr);
+    if (status != STATUS_OK)
+        sim_fail(w, "%s notes what its outbox does not take: %s", sim_who(index),
+                 status_text(status));
+}
+
+static void carry(struct world *w, uint32_t index, const struct node_effect *effect)
+{
+    struct sim_node *const node = &w->nodes[index];
+    switch (effect->kind) {
+    case NODE_FX_CONNECT:
+        dial(w, index);
+        break;
+    case NODE_FX_PULL:
+        pull(w, index, effect);
+        break;
+    case NODE_FX_TRAIN:
+        train(w, index, effect);
+        break;
+    case NODE_FX_ABORT: /* it completes as cancelled, unless it has just ended */
+        done_later(w, index, sim_delay(w),
+                   &(struct node_event){.kind = node->machine.work == WORK_PULLING
+                                                    ? NODE_EV_PULLED
+                                                    : NODE_EV_TRAINED,
+                                        .id = effect->id,
+                                        .status = STATUS_CANCELLED});
+        break;
+    case NODE_FX_RAISE:
+    case NODE_FX_HOLD:
+        to_node_disk(w, index, effect);
+        break;
+    case NODE_FX_PUSH:
+        push(w, index, effect);
+        break;
+    case NODE_FX_NOTE:
+        note(w, index, effect);
+        break;
+    case NODE_FX_RELEASE:
+        break;
+    case NODE_FX_TIMER:
+        sim_set_timer(w, index, effect->deadline_ns);
+        break;
+    case NODE_FX_EXIT:
+        if (effect->status != STATUS_OK)
+            sim_fail(w, "%s stops: %s", sim_who(index), status_text(effect->status));
+        node->done = true;
+        w->nodes_done++;
+        node_kill(w, index);
+        break;
+    }
+}
+
+/* Work completes once, whatever comes after it. */
+static bool is_old_work(struct sim_node *node, const struct node_event *event)
+{
+    if (event->kind != NODE_EV_PULLED && event->kind != NODE_EV_TRAINED)
+        return false;
+    if (event->id <= node->work_done_id)
+        return true;
+    node->work_done_id = event->id;
+    if (node->pull_id == event->id)
+        node->pull_id = 0;
+    return false;
+}
+
+void node_sim_step(struct world *w, uint32_t index, struct node_event event)
+{
+    struct sim_node *const node = &w->nodes[index];
+    if (is_old_work(node, &event))
+        return;
+    struct node_effects *const effects = malloc(sizeof(*effects));
+    CHECK(effects != nullptr);
+    event.now_ns = sim_clock(w, &node->process);
+    node_step(&node->machine, &event, effects);
+    sim_tell(w, &effects->traces, index);
+    const uint32_t incarnation = node->process.incarnation;
+    for (uint32_t i = 0; i < effects->count && node->process.incarnation == incarnation; i++) {
+        if (sim_strikes(w, SIM_NODE_CRASH, w->node_crashes_left > 0 ? 0.03 : 0)) {
+            w->node_crashes_left--;
+            sim_narrate(w, "%s is killed", sim_who(index));
+            node_kill(w, index);
+            break;
+        }
+        carry(w, index, &effects->items[i]);
+    }
+    free(effects);
+}
+
+static struct update_key hold(struct world *w, uint32_t index, const struct beacon *beacon)
+{
+    struct sim_node *const node = &w->nodes[index];
+    struct bytes payload;
+    struct bytes envelope;
+    bytes_init(&payload, 1 << 20);
+    bytes_init(&envelope, OUTBOX_ENVELOPE_BYTES_MAX);
+    struct envelope_header header = {
+        .kind = ENVELOPE_UPDATE,
+        .hash_id = DIGEST_SHA256,
+        .attempt = beacon->attempt,
+        .updates = 1,
+        .epoch = beacon->epoch,
+        .round = beacon->round,
+        .base_number = beacon->version.number,
+        .base_id = beacon->version.id,
+        .base_digest = beacon->version.model_digest,
+        .sequence = beacon->round << 16 | (beacon->attempt & 0xffff),
+        .payload_length = w->layout->bytes,
+        .layout_digest = w->layout->digest,
+        .samples = 50 + 37 * (index % 11),
+        .loss = 1.0 / (double)(1 + beacon->round),
+        .job = SIM_JOB,
+    };
+    CHECK(codec_encode(CODEC_RAW_F32, w->layout, node->delta, &payload, nullptr) == STATUS_OK);
+    CHECK(blob_digest(payload.data, payload.size, 0, &header.payload_digest) == STATUS_OK);
+    CHECK(envelope_seal(&header, &node->signer, &envelope, nullptr) == STATUS_OK);
+    archive_put(w, &header.payload_digest, node->delta);
+    const struct outbox_key key = {beacon->round, beacon->attempt, header.payload_digest};
+    const struct slice slice = bytes_slice(&payload);
+    CHECK(outbox_put(node->outbox, &key, bytes_slice(&envelope), &slice, 1, &node->outbox_sequence,
+                     nullptr) == STATUS_OK);
+    bytes_deinit(&payload);
+    bytes_deinit(&envelope);
+    return (struct update_key){.epoch = beacon->epoch,
+                               .round = beacon->round,
+                               .attempt = beacon->attempt,
+                               .payload_digest = header.payload_digest};
+}
+
+void node_disk(struct world *w, struct happening *happening)
+{
+    const uint32_t index = happening->process;
+    const struct node_effect *const effect = &happening->node_effect;
+    struct node_event event = {.id = effect->id};
+    if (effect->kind == NODE_FX_RAISE) {
+        event.kind = NODE_EV_EPOCH_PERSISTED;
+        CHECK(outbox_raise_epoch(w->nodes[index].outbox, effect->epoch, nullptr) == STATUS_OK);
+    } else {
+        event.kind = NODE_EV_HELD;
+        event.key = hold(w, index, &effect->beacon);
+    }
+    done_later(w, index, 1 + sim_delay(w) / 4, &event);
+}
+
+/* What went over it has failed, then it is gone. */
+void node_lost(struct world *w, struct happening *happening)
+{
+    const uint32_t index = happening->process;
+    struct sim_node *const node = &w->nodes[index];
+    const uint32_t incarnation = node->process.incarnation;
+    if (node->session != happening->session)
+        return; /* of an older one */
+    const uint64_t push_id = node->push_id;
+    const uint64_t pull_id = node->pull_id;
+    node->session = node->push_id = 0;
+    node->welcomed = false;
+    if (push_id != 0)
+        node_sim_step(w, index,
+                      (struct node_event){
+                          .kind = NODE_EV_RECEIPT, .id = push_id, .status = STATUS_UNREACHABLE});
+    if (pull_id != 0 && node->process.incarnation == incarnation)
+        node_sim_step(w, index,
+                      (struct node_event){
+                          .kind = NODE_EV_PULLED, .id = pull_id, .status = STATUS_UNREACHABLE});
+    if (node->process.incarnation == incarnation)
+        node_sim_step(w, index, (struct node_event){.kind = NODE_EV_LOST});
+}
+
+static void hear_beacon(struct world *w, uint32_t index, struct slice bytes)
+{
+    const struct envelope_limits limits = {.payload_bytes_max = 1 << 20, .codecs = 1};
+    struct envelope envelope;
+    CHECK(envelope_parse(bytes, &limits, &envelope, nullptr) == STATUS_OK);
+    CHECK(envelope_verify(&envelope, &w->verifier, 0, nullptr) == STATUS_OK);
+    const struct envelope_header *const header = &envelope.header;
+    node_sim_step(
+        w, index,
+        (struct node_event){.kind = NODE_EV_BEACON,
+                            .beacon = {.epoch = header->epoch,
+                                       .round = header->round,
+                                       .attempt = header->attempt,
+                                       .remaining_ns = header->deadline_ms * MS,
+                                       .version = {.number = header->version_number,
+                                                   .id = header->version_id,
+                                                   .model_digest = header->model_digest,
+                                                   .blob_digest = header->model_blob_digest,
+                                                   .blob_bytes = header->model_blob_length}}});
+}
+
+static struct update_key key_of(const struct update_ref *ref)
+{
+    return (struct update_key){.epoch = ref->epoch,
+                               .round = ref->round,
+                               .attempt = ref->attempt,
+                               .payload_digest = ref->payload_digest};
+}
+
+static void hear_welcome(struct world *w, uint32_t index, const struct welcome *welcome)
+{
+    struct sim_node *const node = &w->nodes[index];
+    const bool is_same = memcmp(node->instance_id, welcome->instance_id, INSTANCE_ID_BYTES) == 0;
+    memcpy(node->instance_id, welcome->instance_id, INSTANCE_ID_BYTES);
+    node->welcomed = true;
+    node_sim_step(w, index,
+                  (struct node_event){.kind = NODE_EV_CONNECTED, .same_instance = is_same});
+}
+
+void on_directive_arrives(struct world *w, struct happening *happening)
+{
+    const uint32_t index = happening->process;
+    struct directive directive;
+    struct node_event event = {0};
+    if (w->nodes[index].session != happening->session)
+        return;
+    CHECK(directive_decode(bytes_slice(&happening->bytes), &directive, nullptr) == STATUS_OK);
+    switch (directive.kind) {
+    case DIRECTIVE_WELCOME:
+        hear_welcome(w, index, &directive.welcome);
+        return;
+    case DIRECTIVE_BEACON:
+        hear_beacon(w, index, directive.beacon);
+        return;
+    case DIRECTIVE_COUNTED:
+        event.kind = NODE_EV_COUNTED;
+        event.settled.key = key_of(&directive.counted.update);
+        event.settled.version_number = directive.counted.version_number;
+        break;
+    case DIRECTIVE_DROPPED:
+        event.kind = NODE_EV_DROPPED;
+        event.settled.key = key_of(&directive.dropped.update);
+        event.settled.reason = directive.dropped.reason;
+        break;
+    case DIRECTIVE_OFFER:
+        event.kind = NODE_EV_OFFER;
+        event.settled.key = key_of(&directive.offer);
+        break;
+    case DIRECTIVE_FINISHED:
+        event.kind = NODE_EV_FINISHED;
+        event.outcome = (enum outcome)directive.finished.outcome;
+        break;
+    case DIRECTIVE_DRAIN:
+        return;
+    }
+    node_sim_step(w, index, event);
+}
+
+void on_receipt_arrives(struct world *w, struct happening *happening)
+{
+    const uint32_t index = happening->process;
+    struct sim_node *const node = &w->nodes[index];
+    const struct ticket *const ticket = &w->tickets[happening->ticket];
+    struct receipt receipt;
+    if (node->push_id == 0 || node->push_id != ticket->push_id ||
+        node->session != happening->session)
+        return;
+    CHECK(receipt_decode(bytes_slice(&happening->bytes), &receipt, nullptr) == STATUS_OK);
+    node->push_id = 0;
+    node_sim_step(
+        w, index,
+        (struct node_event){.kind = NODE_EV_RECEIPT,
+                            .id = ticket->push_id,
+                            .receipt = {.accepted = receipt.accepted, .reason = receipt.reason}});
+}
+
+void on_model_arrives(struct world *w, struct happening *happening)
+{
+    const uint32_t index = happening->process;
+    struct sim_node *const node = &w->nodes[index];
+    const struct beacon *const beacon = &node->machine.working;
+    struct node_event event = {
+        .kind = NODE_EV_PULLED, .id = happening->work_id, .status = STATUS_NOT_FOUND};
+    if (node->pull_id != happening->work_id)
+        return;
+    if (happening->bytes.size > 0) {
+        struct model_file *file = nullptr;
+        uint8_t *const bytes = malloc(happening->bytes.size);
+        CHECK(bytes != nullptr);
+        memcpy(bytes, happening->bytes.data, happening->bytes.size);
+        CHECK(model_file_adopt(bytes, happening->bytes.size, w->layout, &file, nullptr) ==
+              STATUS_OK);
+        if (!digest_equal(&file->model_digest, &beacon->version.model_digest))
+            sim_fail(w, "%s pulled another model than was announced", sim_who(index));
+        memcpy(node->base, model_file_parameters(file), sizeof(node->base));
+        model_file_unref(file);
+        event.status = STATUS_OK;
+    }
+    node_sim_step(w, index, event);
+}

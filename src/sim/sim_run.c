@@ -1,0 +1,405 @@
+/*
+ * sim_run.c - one run: the world is made, what happens happens, the oracles have the last word.
+ */
+#include "sim/sim_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { STOPPED_S_MAX = 60 };
+
+static void operate(struct world *w, const struct happening *happening)
+{
+    const enum coordinator_event_kind kind = happening->event.kind;
+    if (kind == EV_PAUSE || kind == EV_RESUME)
+        w->wants_pause = kind == EV_PAUSE;
+    w->wants_cancel |= kind == EV_CANCEL;
+    if (kind != EV_START)
+        w->result->happened[kind == EV_CANCEL ? SIM_CANCEL : SIM_OPERATOR]++;
+    if (w->server.process.up)
+        server_step(w, (struct coordinator_event){.kind = w->wants_pause ? EV_PAUSE : EV_RESUME});
+    if (w->wants_cancel && w->server.process.up)
+        server_step(w, (struct coordinator_event){.kind = EV_CANCEL});
+}
+
+static void stop(struct world *w, uint32_t process)
+{
+    struct process *const p = sim_process(w, process);
+    if (w->healed || p->stopped_ns > w->now_ns)
+        return;
+    p->stopped_ns = w->now_ns + 1 + random_below(&w->random, STOPPED_S_MAX * SECOND);
+    w->result->happened[SIM_STOP]++;
+    sim_narrate(w, "%s stands still until %.3f s", sim_who(process), (double)p->stopped_ns / 1e9);
+}
+
+static void heal(struct world *w)
+{
+    sim_narrate(w, "from now on nothing goes wrong");
+    w->healed = true;
+    store_memory_fail(w->store, 0, STATUS_OK);
+    for (uint32_t i = 0; i < w->plan->nodes; i++) {
+        struct sim_node *const node = &w->nodes[i];
+        /* A thousandfold training would end long after the job should. */
+        if (node->slowness > 1 && node->process.up && node->machine.work == WORK_TRAINING)
+            node_kill(w, i);
+    }
+}
+
+static void start(struct world *w, uint32_t process)
+{
+    if (sim_process(w, process)->up)
+        return;
+    if (process == COORDINATOR)
+        server_start(w);
+    else if (!w->nodes[process].done)
+        node_start(w, process);
+}
+
+/* What is done to the world, not to a process that must still be the same. */
+static bool happen_to_world(struct world *w, struct happening *h)
+{
+    switch (h->kind) {
+    case HAPPEN_START:
+        start(w, h->process);
+        return true;
+    case HAPPEN_STOP:
+        stop(w, h->process);
+        return true;
+    case HAPPEN_OPERATE:
+        operate(w, h);
+        return true;
+    case HAPPEN_PARTITION:
+        if (!w->healed)
+            sim_cut(w, h->flag);
+        return true;
+    case HAPPEN_DISK_FAULT:
+        if (!w->healed) {
+            w->result->happened[SIM_DISK]++;
+            store_memory_fail(w->store, 1 + (uint32_t)random_below(&w->random, 3), STATUS_IO);
+        }
+        return true;
+    case HAPPEN_HEAL:
+        heal(w);
+        return true;
+    case HAPPEN_TIMER:
+    case HAPPEN_DONE:
+    case HAPPEN_MATH:
+    case HAPPEN_DISK:
+    case HAPPEN_NODE_DISK:
+    case HAPPEN_JOIN:
+    case HAPPEN_UPDATE:
+    case HAPPEN_VERIFIED:
+    case HAPPEN_PULL:
+    case HAPPEN_DIRECTIVE:
+    case HAPPEN_RECEIPT:
+    case HAPPEN_MODEL:
+    case HAPPEN_LOST:
+    case HAPPEN_LEAVE:
+        break;
+    }
+    return false;
+}
+
+static void fire_timer(struct world *w, struct happening *h)
+{
+    struct process *const p = sim_process(w, h->process);
+    if (p->timer_order != h->order)
+        return; /* set anew, or stopped */
+    p->timer_order = 0;
+    if (h->process == COORDINATOR)
+        server_step(w, (struct coordinator_event){.kind = EV_TIMER});
+    else
+        node_sim_step(w, h->process, (struct node_event){.kind = NODE_EV_TIMER});
+}
+
+/* Work has ended; a version is announced only after this. */
+static void finish(struct world *w, struct happening *h)
+{
+    const struct coordinator_event event = h->event;
+    if (h->process != COORDINATOR) {
+        node_sim_step(w, h->process, h->node_event);
+        return;
+    }
+    if (event.kind == EV_COMMITTED && event.status == STATUS_OK)
+        server_take_candidate(w);
+    server_step(w, event);
+    if (event.status == STATUS_OK &&
+        (event.kind == EV_COMMITTED || event.kind == EV_OUTCOME_PERSISTED))
+        oracle_recovery(w);
+}
+
+static void happen_to_process(struct world *w, struct happening *h)
+{
+    switch (h->kind) {
+    case HAPPEN_TIMER:
+        fire_timer(w, h);
+        break;
+    case HAPPEN_DONE:
+        finish(w, h);
+        break;
+    case HAPPEN_MATH:
+    case HAPPEN_DISK:
+        server_disk(w, h);
+        break;
+    case HAPPEN_NODE_DISK:
+        node_disk(w, h);
+        break;
+    case HAPPEN_JOIN:
+        on_join_arrives(w, h);
+        break;
+    case HAPPEN_UPDATE:
+        on_update_arrives(w, h);
+        break;
+    case HAPPEN_VERIFIED:
+        on_update_verified(w, h);
+        break;
+    case HAPPEN_PULL:
+        on_pull_arrives(w, h);
+        break;
+    case HAPPEN_DIRECTIVE:
+        on_directive_arrives(w, h);
+        break;
+    case HAPPEN_RECEIPT:
+        on_receipt_arrives(w, h);
+        break;
+    case HAPPEN_MODEL:
+        on_model_arrives(w, h);
+        break;
+    case HAPPEN_LOST:
+        node_lost(w, h);
+        break;
+    case HAPPEN_LEAVE:
+        server_step(w, (struct coordinator_event){.kind = EV_LEAVE, .session = h->session});
+        break;
+    case HAPPEN_START:
+    case HAPPEN_STOP:
+    case HAPPEN_OPERATE:
+    case HAPPEN_PARTITION:
+    case HAPPEN_DISK_FAULT:
+    case HAPPEN_HEAL:
+        CHECK(!"what happens to a process");
+    }
+}
+
+/* Whether it goes on to happen later, and is not to be freed. */
+static bool happen(struct world *w, struct happening *h)
+{
+    const struct process *const p = sim_process(w, h->process);
+    const bool is_to_whoever = h->kind == HAPPEN_OPERATE || h->kind == HAPPEN_START;
+    if (p->stopped_ns > w->now_ns && (is_to_whoever || h->incarnation == p->incarnation) &&
+        h->kind != HAPPEN_STOP && h->kind != HAPPEN_HEAL) {
+        const bool is_timer = h->kind == HAPPEN_TIMER && p->timer_order == h->order;
+        h->at_ns = p->stopped_ns;
+        sim_push(w, h);
+        if (is_timer)
+            sim_process(w, h->process)->timer_order = h->order;
+        return true;
+    }
+    if (happen_to_world(w, h))
+        return false;
+    if (p->up && p->incarnation == h->incarnation)
+        happen_to_process(w, h);
+    else if (h->kind == HAPPEN_JOIN)
+        sim_dial_failed(w, h, sim_delay(w));
+    return false;
+}
+
+/* ---- the world ---- */
+
+static void at_random(struct world *w, enum happening_kind kind, uint32_t process, uint32_t times)
+{
+    for (uint32_t i = 0; i < times; i++) {
+        struct happening *const h =
+            sim_happening(w, kind, process, random_below(&w->random, w->plan->heal_ns));
+        h->flag = random_below(&w->random, 2) == 0;
+        sim_push(w, h);
+    }
+}
+
+static void operate_at(struct world *w, enum coordinator_event_kind kind, uint64_t at_ns)
+{
+    struct happening *const h = sim_happening(w, HAPPEN_OPERATE, COORDINATOR, at_ns);
+    h->event.kind = kind;
+    sim_push(w, h);
+}
+
+static void schedule_faults(struct world *w)
+{
+    const struct sim_plan *const plan = w->plan;
+    at_random(w, HAPPEN_PARTITION, COORDINATOR, plan->partitions);
+    at_random(w, HAPPEN_DISK_FAULT, COORDINATOR, plan->disk_faults);
+    for (uint32_t i = 0; i < plan->stops; i++) {
+        const uint64_t who = random_below(&w->random, 2 * (uint64_t)plan->nodes);
+        at_random(w, HAPPEN_STOP, who < plan->nodes ? (uint32_t)who : COORDINATOR, 1);
+    }
+    for (uint32_t i = 0; i < plan->pauses; i++) {
+        const uint64_t at_ns = random_below(&w->random, plan->heal_ns);
+        operate_at(w, EV_PAUSE, at_ns);
+        operate_at(w, EV_RESUME, at_ns + random_below(&w->random, 5 * SECOND));
+    }
+    if (plan->pauses > 0) /* whatever their order, the last word is to go on */
+        operate_at(w, EV_RESUME, plan->heal_ns + 5 * SECOND);
+    if (plan->cancelled_ns > 0)
+        operate_at(w, EV_CANCEL, plan->cancelled_ns);
+    sim_push(w, sim_happening(w, HAPPEN_HEAL, COORDINATOR, plan->heal_ns));
+}
+
+static int64_t draw_drift(struct world *w)
+{
+    if ((w->plan->faults & 1u << SIM_SKEW) == 0)
+        return 0;
+    w->result->happened[SIM_SKEW]++;
+    return (int64_t)random_below(&w->random, 100001) - 50000;
+}
+
+static void make_processes(struct world *w)
+{
+    w->server.process.drift_ppm = draw_drift(w);
+    sim_push(w, sim_happening(w, HAPPEN_START, COORDINATOR, 0));
+    for (uint32_t i = 0; i < w->plan->nodes; i++) {
+        struct sim_node *const node = &w->nodes[i];
+        const uint64_t times = 10 + random_below(&w->random, 991);
+        node->process.drift_ppm = draw_drift(w);
+        node->slowness = random_unit(&w->random) < w->plan->slow_share ? times : 1;
+        node->liar = i >= w->plan->nodes - w->plan->liars;
+        CHECK(outbox_memory_open(&node->outbox) == STATUS_OK);
+        keyed_signer_init(&node->signer, &w->ring, i);
+        bytes_init(&node->old_envelope, ENVELOPE_BYTES_MAX);
+        sim_push(w, sim_happening(w, HAPPEN_START, i, random_below(&w->random, SECOND)));
+    }
+}
+
+static struct layout *make_layout(uint32_t vectors)
+{
+    static const char *const names[] = {"m", "v"};
+    const uint64_t shape = SIM_PARAMETERS;
+    struct layout_builder *builder = nullptr;
+    struct layout *layout = nullptr;
+    CHECK(layout_builder_create(&builder) == STATUS_OK);
+    for (uint32_t i = 0; i < vectors; i++)
+        CHECK(layout_builder_add(builder, names[i], 1, DTYPE_F32, 1, &shape, nullptr) == STATUS_OK);
+    CHECK(layout_builder_finish(builder, &layout, nullptr) == STATUS_OK);
+    layout_builder_destroy(builder);
+    return layout;
+}
+
+static void make_names(struct world *w)
+{
+    const uint32_t nodes = w->plan->nodes;
+    w->names = calloc(nodes + 1, MEMBER_NAME_MAX);
+    w->name_pointers = calloc(nodes + 1, sizeof(char *));
+    CHECK(w->names && w->name_pointers);
+    for (uint32_t i = 0; i <= nodes; i++) {
+        if (i < nodes)
+            snprintf(w->names[i], MEMBER_NAME_MAX, "spiffe://sim/fedra/node/n%04u", i);
+        else
+            snprintf(w->names[i], MEMBER_NAME_MAX, "spiffe://sim/fedra/coordinator");
+        w->name_pointers[i] = w->names[i];
+    }
+    w->ring = (struct keyed_ring){w->name_pointers, nodes + 1};
+    keyed_verifier_init(&w->verifier, &w->ring);
+    keyed_signer_init(&w->signer, &w->ring, nodes);
+}
+
+static void make_world(struct world *w)
+{
+    const uint32_t nodes = w->plan->nodes;
+    const uint32_t vectors = server_optimiser_vectors(&w->plan->optimiser);
+    random_init(&w->random, w->plan->seed, 2, 0);
+    make_names(w);
+    w->layout = make_layout(1);
+    w->state_layout = vectors > 0 ? make_layout(vectors) : nullptr;
+    CHECK(store_memory_open(w->plan->models_keep, &w->store) == STATUS_OK);
+    CHECK(accumulator_create(SIM_PARAMETERS, grid_from_norm_max(SIM_NORM_MAX),
+                             &w->server.accumulator) == STATUS_OK);
+    w->server.members = calloc(nodes, sizeof(*w->server.members));
+    w->server.order = calloc(nodes, sizeof(*w->server.order));
+    w->server.accepted = calloc(nodes, sizeof(*w->server.accepted));
+    w->nodes = calloc(nodes, sizeof(*w->nodes));
+    w->cut_up = calloc(nodes, sizeof(bool));
+    w->cut_down = calloc(nodes, sizeof(bool));
+    w->sessions = sim_grow(nullptr, &w->session_capacity, 0, sizeof(*w->sessions));
+    w->tickets = sim_grow(nullptr, &w->ticket_capacity, 0, sizeof(*w->tickets));
+    w->offers = sim_grow(nullptr, &w->offer_capacity, 0, sizeof(struct offer *));
+    CHECK(w->server.members && w->server.order && w->server.accepted && w->nodes && w->cut_up &&
+          w->cut_down);
+    w->crashes_left = w->plan->crashes;
+    w->node_crashes_left = w->plan->node_crashes;
+    make_processes(w);
+    schedule_faults(w);
+}
+
+static void free_world(struct world *w)
+{
+    w->server.process.up = false;
+    offers_free(w);
+    for (uint64_t i = 0; i < w->heap_count; i++)
+        sim_happening_free(w->heap[i]);
+    for (uint32_t i = 0; i < w->plan->nodes; i++) {
+        bytes_deinit(&w->server.accepted[i].envelope);
+        bytes_deinit(&w->nodes[i].old_envelope);
+        outbox_close(w->nodes[i].outbox);
+    }
+    model_file_unref(w->server.model);
+    model_file_unref(w->server.candidate);
+    model_file_unref(w->server.state);
+    model_file_unref(w->server.state_candidate);
+    accumulator_destroy(w->server.accumulator);
+    w->store->ops->close(w->store);
+    layout_destroy(w->layout);
+    layout_destroy(w->state_layout);
+    free(w->server.members);
+    free(w->server.order);
+    free(w->server.accepted);
+    free(w->nodes);
+    free(w->cut_up);
+    free(w->cut_down);
+    free(w->sessions);
+    free(w->tickets);
+    free(w->offers);
+    free(w->archive);
+    free(w->names);
+    free(w->name_pointers);
+    free(w->heap);
+    free(w);
+}
+
+/* It exited by itself, and not everybody knows: started again, it says so again. */
+static void tell_the_rest(struct world *w)
+{
+    if (!w->server.ended || w->nodes_done == w->plan->nodes)
+        return;
+    w->server.ended = false;
+    sim_push(w, sim_happening(w, HAPPEN_START, COORDINATOR, SECOND));
+}
+
+static bool is_over(const struct world *w)
+{
+    return w->nodes_done == w->plan->nodes || w->now_ns > w->plan->end_ns || w->result->failed ||
+           (w->server.ended && w->result->versions == 0);
+}
+
+void sim_run(const struct sim_plan *plan, FILE *story, struct sim_result *ret_result)
+{
+    CHECK(plan->nodes > 0 && plan->nodes <= SIM_NODES_MAX);
+    CHECK(plan->machine.rounds_max < SIM_ROUNDS_MAX);
+    struct world *const w = calloc(1, sizeof(*w));
+    CHECK(w != nullptr);
+    *ret_result = (struct sim_result){.trace_digest = 0xcbf29ce484222325u};
+    w->plan = plan;
+    w->result = ret_result;
+    w->story = story;
+    make_world(w);
+    while (!is_over(w) && w->heap_count > 0) {
+        struct happening *const happening = sim_pop(w);
+        w->now_ns = happening->at_ns;
+        if (!happen(w, happening))
+            sim_happening_free(happening);
+        if (w->server.ended && w->result->versions > 0)
+            tell_the_rest(w);
+    }
+    if (!ret_result->failed)
+        oracle_end(w);
+    ret_result->virtual_ns = w->now_ns;
+    free_world(w);
+}

@@ -1,0 +1,356 @@
+/*
+ * sim_versions.c - the coordinator's arithmetic and its disk, one piece of work after another; and
+ * what a start reads. As host/coordinator_versions.c, _optimiser.c and _start.c.
+ */
+#include "sim/sim_internal.h"
+
+#include "robust/weight.h"
+#include "wire/control.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+void server_math(struct world *w, const struct coordinator_effect *effect)
+{
+    struct happening *const math = sim_happening(w, HAPPEN_MATH, COORDINATOR, 0);
+    math->at_ns = w->now_ns + sim_delay(w) / 4;
+    if (math->at_ns <= w->server.math_ns)
+        math->at_ns = w->server.math_ns + 1;
+    w->server.math_ns = math->at_ns;
+    math->effect = *effect;
+    if (effect->kind == FX_CLOSE) {
+        const struct roster *const roster = &w->server.machine.roster;
+        w->server.stand_in_weight = 0;
+        for (uint32_t i = 0; i < roster->count; i++) {
+            const struct member *const member = &roster->members[roster->order[i]];
+            if (member->stands_in)
+                w->server.stand_in_weight += weight_from_samples(
+                    member->samples, (uint32_t)w->plan->machine.samples_max, 1.0);
+        }
+    }
+    sim_push(w, math);
+}
+
+static void describe(const struct model_file *file, uint64_t number, struct version_ref *ret)
+{
+    *ret = (struct version_ref){.number = number,
+                                .model_digest = file->model_digest,
+                                .blob_digest = file->blob_digest,
+                                .blob_bytes = file->size};
+}
+
+static void replace(struct model_file **place, struct model_file *file)
+{
+    model_file_unref(*place);
+    *place = file;
+}
+
+static void create_model(struct world *w, struct coordinator_event *event)
+{
+    struct random random;
+    struct model_file *file = nullptr;
+    random_init(&random, w->plan->seed, 40, 0);
+    CHECK(model_file_create(w->layout, &file) == STATUS_OK);
+    for (int i = 0; i < SIM_PARAMETERS; i++)
+        model_file_parameters(file)[i] = (float)(random_unit(&random) - 0.5);
+    CHECK(model_file_seal(file, w->layout) == STATUS_OK);
+    replace(&w->server.candidate, file);
+    replace(&w->server.state_candidate, nullptr);
+    event->kind = EV_MODEL_CREATED;
+    describe(file, 0, &event->version);
+}
+
+/* mean <- (weight * mean + late * direction) / (weight + late); host/coordinator_optimiser.c. */
+static void count_momentum(struct world *w, uint64_t steps, double *mean)
+{
+    const struct server *const server = &w->server;
+    double direction[SIM_PARAMETERS];
+    double power = 1;
+    if (server->state == nullptr || server->stand_in_weight == 0 || steps == 0)
+        return;
+    server_optimiser_direction(&w->plan->optimiser, model_file_parameters(server->state), direction,
+                               SIM_PARAMETERS);
+    const double late = (double)server->stand_in_weight;
+    const double share = late / ((double)accumulator_weight_sum(server->accumulator) + late);
+    for (uint64_t i = 0; i < steps && power > 1e-20; i++)
+        power *= w->plan->optimiser.momentum;
+    const double scale = share / (1 - power);
+    for (int i = 0; i < SIM_PARAMETERS; i++)
+        mean[i] = (1 - share) * mean[i] + scale * direction[i];
+}
+
+static struct model_file *next_state(const struct world *w)
+{
+    struct model_file *state = nullptr;
+    if (w->state_layout == nullptr)
+        return nullptr;
+    CHECK(model_file_create(w->state_layout, &state) == STATUS_OK);
+    const size_t size = sizeof(float) * state->parameter_count;
+    if (w->server.state != nullptr)
+        memcpy(model_file_parameters(state), model_file_parameters(w->server.state), size);
+    else
+        memset(model_file_parameters(state), 0, size);
+    return state;
+}
+
+static void close_round(struct world *w, const struct coordinator_effect *effect,
+                        struct coordinator_event *event)
+{
+    struct server *const server = &w->server;
+    struct model_file *model = nullptr;
+    struct model_file *const state = next_state(w);
+    double mean[SIM_PARAMETERS];
+    double squared = 0;
+    event->kind = EV_CLOSED;
+    CHECK(model_file_create(w->layout, &model) == STATUS_OK);
+    CHECK(accumulator_finish_f64(server->accumulator, mean) == STATUS_OK);
+    count_momentum(w, effect->round - 1, mean);
+    for (int i = 0; i < SIM_PARAMETERS; i++)
+        squared += mean[i] * mean[i];
+    event->aggregate_norm = sqrt(squared);
+    CHECK(server_optimiser_step(&w->plan->optimiser, effect->rate, mean,
+                                model_file_parameters(server->model), model_file_parameters(model),
+                                state != nullptr ? model_file_parameters(state) : nullptr,
+                                SIM_PARAMETERS));
+    accumulator_reset(server->accumulator);
+    CHECK(model_file_seal(model, w->layout) == STATUS_OK);
+    if (state != nullptr)
+        CHECK(model_file_seal(state, w->state_layout) == STATUS_OK);
+    replace(&server->candidate, model);
+    replace(&server->state_candidate, state);
+    describe(model, effect->round, &event->version);
+}
+
+/* Falls, round after round, until it is to be bad. */
+static void validate(struct world *w, struct coordinator_event *event)
+{
+    const struct sim_plan *const plan = w->plan;
+    const uint64_t round = w->server.machine.round - (plan->machine.validates_received ? 1 : 0);
+    const bool is_bad = plan->diverges_at > 0 && round >= plan->diverges_at;
+    w->result->happened[SIM_DIVERGE] += is_bad;
+    event->kind = EV_VALIDATED;
+    event->validated.has_loss = true;
+    event->validated.loss =
+        is_bad ? (plan->loss_is_nan ? (double)NAN : 10) : 1.0 / (1 + (double)round);
+}
+
+static void do_math(struct world *w, struct happening *happening)
+{
+    const struct coordinator_effect effect = happening->effect;
+    struct coordinator_event event = {.id = effect.id};
+    if (effect.kind == FX_CREATE_MODEL) {
+        create_model(w, &event);
+    } else if (effect.kind == FX_CLOSE) {
+        close_round(w, &effect, &event);
+    } else if (effect.kind == FX_VALIDATE) {
+        validate(w, &event);
+    } else {
+        server_fold(w, &effect);
+        event.kind = EV_FOLDED;
+    }
+    server_step(w, event);
+}
+
+/* ---- the disk ---- */
+
+static struct model_file *load(struct world *w, const char *name, const struct layout *layout)
+{
+    uint8_t *const bytes = malloc(1 << 16);
+    size_t size = 0;
+    struct model_file *file = nullptr;
+    CHECK(bytes != nullptr);
+    if (store_read_model(w->store, name, 0, bytes, 1 << 16, &size, nullptr) != STATUS_OK) {
+        free(bytes);
+        return nullptr;
+    }
+    CHECK(model_file_adopt(bytes, size, layout, &file, nullptr) == STATUS_OK);
+    return file;
+}
+
+static void restore(struct world *w, const struct coordinator_effect *effect,
+                    struct coordinator_event *event)
+{
+    struct store_version version;
+    struct model_file *file = nullptr;
+    event->kind = EV_RESTORED;
+    event->status = store_find_round(w->store, 0, effect->round, &version, nullptr);
+    if (event->status == STATUS_OK)
+        file = load(w, version.model_file, w->layout);
+    if (event->status == STATUS_OK && file == nullptr) {
+        event->status = STATUS_NOT_FOUND;
+        sim_fail(w, "retention took the best version, of round %llu",
+                 (unsigned long long)effect->round);
+    }
+    if (file == nullptr)
+        return;
+    replace(&w->server.candidate, file);
+    replace(&w->server.state_candidate, nullptr);
+    describe(file, 0, &event->version);
+}
+
+static void recall(struct world *w, const struct coordinator_effect *effect,
+                   struct coordinator_event *event)
+{
+    struct store_receipt receipt;
+    event->kind = EV_RECALLED;
+    event->recalled.member = effect->member;
+    event->recalled.session = effect->session;
+    event->recalled.key = effect->key;
+    event->status =
+        store_find_receipt(w->store, 0, effect->key.round, w->server.members[effect->member].name,
+                           &effect->key.payload_digest, &receipt, nullptr);
+    if (event->status != STATUS_OK)
+        return;
+    event->recalled.counted = receipt.kind == STORE_RECEIPT_COUNTED;
+    event->recalled.version =
+        (struct version_ref){.number = receipt.version.number, .id = receipt.version.id};
+    if (!event->recalled.counted)
+        event->recalled.reason = reason_of_name(receipt.reason);
+}
+
+static struct coordinator_event do_disk(struct world *w, struct happening *happening)
+{
+    const struct coordinator_effect *const effect = &happening->effect;
+    struct coordinator_event event = {.id = effect->id};
+    if (effect->kind == FX_PERSIST_EPOCH) {
+        event.kind = EV_EPOCH_PERSISTED;
+        event.status = store_raise_epoch(w->store, effect->epoch, w->server.instance_id,
+                                         &event.epoch, nullptr);
+    } else if (effect->kind == FX_PERSIST_PAUSED) {
+        event.kind = EV_PAUSE_PERSISTED;
+        event.paused = effect->paused;
+        event.status = store_set_paused(w->store, effect->paused, nullptr);
+    } else if (effect->kind == FX_RESTORE) {
+        restore(w, effect, &event);
+    } else if (effect->kind == FX_RECALL) {
+        recall(w, effect, &event);
+    } else {
+        event = commit_store(w, effect, happening->commit);
+        if (event.status == STATUS_OK)
+            oracle_commit(w, effect);
+    }
+    return event;
+}
+
+void server_disk(struct world *w, struct happening *happening)
+{
+    if (happening->kind == HAPPEN_MATH) {
+        do_math(w, happening);
+        return;
+    }
+    struct happening *const done = sim_happening(w, HAPPEN_DONE, COORDINATOR, 1 + sim_delay(w) / 4);
+    const struct coordinator_event event = do_disk(w, happening);
+    done->event = event;
+    sim_push(w, done);
+}
+
+/* ---- the start ---- */
+
+struct start_state {
+    char (*names)[STORE_NAME_MAX];
+    const char **pointers;
+    struct member_history *histories;
+    struct base_ref bases[STALENESS_MAX];
+    struct convergence convergence;
+};
+
+static enum outcome outcome_of(const char *name)
+{
+    for (int i = OUTCOME_CONVERGED; i <= OUTCOME_CANCELLED; i++) {
+        if (strcmp(name, control_outcome_name((enum wire_outcome)i)) == 0)
+            return (enum outcome)i;
+    }
+    return OUTCOME_NONE;
+}
+
+static void read_roster(struct world *w, struct start_state *state, struct coordinator_event *event)
+{
+    struct store_member member = {.name = ""};
+    while (store_find_member_after(w->store, member.name, &member, nullptr) == STATUS_OK) {
+        if (!member.active)
+            continue;
+        const uint32_t at = event->start.member_count++;
+        CHECK(at < w->plan->nodes);
+        memcpy(state->names[at], member.name, STORE_NAME_MAX);
+        state->pointers[at] = state->names[at];
+        state->histories[at] = (struct member_history){.asked_round = member.asked_round,
+                                                       .counted_round = member.counted_round,
+                                                       .samples = member.samples};
+    }
+    event->start.members = state->pointers;
+    event->start.histories = state->histories;
+}
+
+static void read_bases(struct world *w, struct start_state *state, struct coordinator_event *event)
+{
+    struct store_version version;
+    event->start.bases = state->bases;
+    if (w->plan->machine.late != LATE_NEXT_ROUND)
+        return;
+    for (uint64_t back = 1; back <= w->plan->machine.max_staleness; back++) {
+        const uint64_t round = event->start.open_round - back;
+        if (back >= event->start.open_round ||
+            store_find_round(w->store, 0, round - 1, &version, nullptr) != STATUS_OK)
+            continue;
+        state->bases[event->start.base_count++] =
+            (struct base_ref){.round = round, .id = version.id};
+    }
+}
+
+static void read_convergence(struct world *w, struct start_state *state,
+                             struct coordinator_event *event)
+{
+    struct bytes bytes;
+    struct convergence_settings settings = w->plan->machine.convergence;
+    settings.max_rounds = w->plan->machine.rounds_max;
+    bytes_init(&bytes, STORE_LEARN_STATE_BYTES_MAX);
+    convergence_init(&state->convergence, &settings);
+    CHECK(store_read_learn_state(w->store, &bytes, nullptr) == STATUS_OK);
+    if (bytes.size > 0) {
+        CHECK(convergence_decode(&state->convergence, bytes_slice(&bytes), nullptr) == STATUS_OK);
+        event->start.convergence = &state->convergence;
+    }
+    bytes_deinit(&bytes);
+}
+
+struct start_state *start_read(struct world *w, struct coordinator_event *ret_event,
+                               struct model_file **ret_model, struct model_file **ret_optimiser)
+{
+    struct store_summary summary;
+    struct store_version version;
+    struct start_state *const state = calloc(1, sizeof(*state));
+    CHECK(state != nullptr);
+    state->names = calloc(w->plan->nodes, STORE_NAME_MAX);
+    state->pointers = calloc(w->plan->nodes, sizeof(char *));
+    state->histories = calloc(w->plan->nodes, sizeof(*state->histories));
+    CHECK(state->names && state->pointers && state->histories);
+    CHECK(store_read_summary(w->store, &summary, nullptr) == STATUS_OK);
+    *ret_event = (struct coordinator_event){.kind = EV_START,
+                                            .start = {.epoch = summary.epoch,
+                                                      .open_round = summary.open_round,
+                                                      .outcome = outcome_of(summary.outcome),
+                                                      .paused = summary.paused}};
+    *ret_model = *ret_optimiser = nullptr;
+    if (store_find_latest(w->store, &version, nullptr, nullptr) != STATUS_OK)
+        return state;
+    *ret_model = load(w, version.model_file, w->layout);
+    CHECK(*ret_model != nullptr);
+    if (summary.state_file[0] != 0)
+        *ret_optimiser = load(w, summary.state_file, w->state_layout);
+    ret_event->start.has_version = true;
+    describe(*ret_model, version.number, &ret_event->start.version);
+    ret_event->start.version.id = version.id;
+    read_convergence(w, state, ret_event);
+    read_bases(w, state, ret_event);
+    read_roster(w, state, ret_event);
+    return state;
+}
+
+void start_free(struct start_state *state)
+{
+    free(state->names);
+    free(state->pointers);
+    free(state->histories);
+    free(state);
+}
