@@ -121,11 +121,11 @@ struct kern {
      * Panels of KERN_PANEL_COLUMNS columns: the differences, rounded to f32, are scaled by a power
      * of two a row and panel (2^-e, -126 <= e <= 126, the largest magnitude in [0.5, 1) times 2^e),
      * so that neither 1e30 nor 1e-30 leaves the range; lane l of 8 takes columns l, l + 8, ... by
-     * fused multiply-adds in f32; lanes are added in f64 ((0 + 4) + (1 + 5)) + ((2 + 6) + (3 + 7)),
-     * scaled back, and added to gram, panels in order. Hence calls on consecutive columns give the
-     * same bits as one call where all but the last are multiples of KERN_PANEL_COLUMNS. Columns
-     * given to several threads need a Gram matrix for each fixed stretch of columns, added in
-     * order.
+     * fused multiply-adds in f32; lanes are added in f32 ((0 + 1) + (2 + 3)) + ((4 + 5) + (6 + 7)),
+     * scaled back in f64, and added to gram, panels in order. Hence calls on consecutive columns
+     * give the same bits as one call where all but the last are multiples of KERN_PANEL_COLUMNS.
+     * Columns given to several threads need a Gram matrix for each fixed stretch of columns, added
+     * in order.
      */
     void (*gram)(const float *const *rows, const float *center, size_t n, size_t count,
                  double *gram, void *scratch);

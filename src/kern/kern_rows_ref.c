@@ -133,10 +133,9 @@ static double dot_in_f32(const float *x, const float *y, size_t count)
     float lanes[8] = {0};
     for (size_t c = 0; c < count; c++)
         lanes[c % 8] = fmaf(x[c], y[c], lanes[c % 8]);
-    double halves[4];
-    for (size_t l = 0; l < 4; l++)
-        halves[l] = (double)lanes[l] + (double)lanes[l + 4];
-    return (halves[0] + halves[1]) + (halves[2] + halves[3]);
+    const float low = (lanes[0] + lanes[1]) + (lanes[2] + lanes[3]);
+    const float high = (lanes[4] + lanes[5]) + (lanes[6] + lanes[7]);
+    return (double)(low + high);
 }
 
 void rows_ref_gram(const float *const *rows, const float *center, size_t n, size_t count,

@@ -9,12 +9,12 @@
 #include "kern/kern_tables.h"
 
 #include <immintrin.h>
-#include <math.h>
 #include <string.h>
 
 enum {
     LANES = 8,
     PANEL = KERN_PANEL_COLUMNS,
+    STEP = 4 * LANES, /* columns multiplied at a time */
     /* A block of sums: rows i by rows j. */
     BLOCK_I = 3,
     BLOCK_J = 4,
@@ -165,7 +165,7 @@ struct fetch {
 struct panel {
     float *values;   /* f32[rows][PANEL] */
     double *unscale; /* f64[rows]: what undoes the scale of each row */
-    size_t width;    /* columns, rounded up to whole registers; those beyond the matrix are 0 */
+    size_t width;    /* columns, rounded up to whole steps; those beyond the matrix are 0 */
     struct fetch fetch;
 };
 
@@ -179,30 +179,37 @@ static void fetch_some(struct fetch *fetch)
     }
 }
 
-static __m256 abs_max(__m256 most, __m256 x)
+static inline __m256 abs_max(__m256 most, __m256 x)
 {
     return _mm256_max_ps(most, _mm256_andnot_ps(_mm256_set1_ps(-0.0f), x));
 }
 
-static float most_of(__m256 lanes)
+/* The exponent field of the largest lane, kept in what makes the scale and its inverse normal. */
+static uint32_t exponent_field(__m256 lanes)
 {
-    float most = 0;
-    float values[LANES];
-    _mm256_storeu_ps(values, lanes);
+    uint32_t bits[LANES];
+    uint32_t most = 0;
+    _mm256_storeu_si256((__m256i *)bits, _mm256_castps_si256(lanes));
     for (size_t l = 0; l < LANES; l++)
-        most = values[l] > most ? values[l] : most;
-    return most;
+        most = bits[l] > most ? bits[l] : most;
+    return most >> 23 < 252 ? most >> 23 : 252;
 }
 
-/* The differences of one row, scaled, and zeros up to a whole register; returns what undoes it. */
+/*
+ * The differences of one row, scaled, and zeros up to a whole step; returns what undoes the scale.
+ * An exponent field of k is a largest magnitude in [0.5, 1) times 2^(k - 126).
+ */
 static double pack_row(const float *row, const float *center, size_t columns, float *to)
 {
     __m256 most = _mm256_setzero_ps();
     size_t c = 0;
+    for (; center == nullptr && c + LANES <= columns; c += LANES) {
+        const __m256 x = _mm256_loadu_ps(row + c);
+        most = abs_max(most, x);
+        _mm256_store_ps(to + c, x);
+    }
     for (; c + LANES <= columns; c += LANES) {
-        __m256 x = _mm256_loadu_ps(row + c);
-        if (center != nullptr)
-            x = _mm256_sub_ps(x, _mm256_loadu_ps(center + c));
+        const __m256 x = _mm256_sub_ps(_mm256_loadu_ps(row + c), _mm256_loadu_ps(center + c));
         most = abs_max(most, x);
         _mm256_store_ps(to + c, x);
     }
@@ -212,28 +219,42 @@ static double pack_row(const float *row, const float *center, size_t columns, fl
             x = _mm256_sub_ps(x, load_tail(center + c, columns - c));
         most = abs_max(most, x);
         _mm256_store_ps(to + c, x);
+        c += LANES;
     }
-    int exponent = 0;
-    (void)frexpf(most_of(most), &exponent);
-    exponent = exponent < -126 ? -126 : exponent > 126 ? 126 : exponent;
-    const __m256 scale = _mm256_set1_ps(ldexpf(1, -exponent));
+    for (; c % STEP != 0; c += LANES)
+        _mm256_store_ps(to + c, _mm256_setzero_ps());
+    const uint32_t field = exponent_field(most);
+    const __m256 scale = _mm256_castsi256_ps(_mm256_set1_epi32((int)((253 - field) << 23)));
     for (c = 0; c < columns; c += LANES)
         _mm256_store_ps(to + c, _mm256_mul_ps(_mm256_load_ps(to + c), scale));
-    return ldexp(1, exponent);
+    const uint64_t unscale_bits = (uint64_t)(field + 1023 - 126) << 52;
+    double unscale = 0;
+    memcpy(&unscale, &unscale_bits, sizeof(unscale));
+    return unscale;
 }
 
-/* The lanes of one sum in f64: l and l + 4 added. */
-static inline __m256d halves(__m256 sum)
+/* Four sums, the lanes of each added as ((0 + 1) + (2 + 3)) + ((4 + 5) + (6 + 7)). */
+static inline __m256d add_lanes(const __m256 sums[BLOCK_J])
 {
-    return _mm256_add_pd(low_of(sum), high_of(sum));
+    const __m256 quarters =
+        _mm256_hadd_ps(_mm256_hadd_ps(sums[0], sums[1]), _mm256_hadd_ps(sums[2], sums[3]));
+    return _mm256_cvtps_pd(
+        _mm_add_ps(_mm256_castps256_ps128(quarters), _mm256_extractf128_ps(quarters, 1)));
 }
 
-/* Four sums, their halves added as (0 + 1) + (2 + 3). */
-static inline __m256d add_halves(const __m256 sums[BLOCK_J])
+/* Eight columns of 3 by 4 rows. */
+[[gnu::always_inline]] static inline void multiply_step(__m256 sums[BLOCK_I][BLOCK_J],
+                                                        const float *x, const float *y)
 {
-    const __m256d a = _mm256_hadd_pd(halves(sums[0]), halves(sums[1]));
-    const __m256d b = _mm256_hadd_pd(halves(sums[2]), halves(sums[3]));
-    return _mm256_add_pd(_mm256_permute2f128_pd(a, b, 0x20), _mm256_permute2f128_pd(a, b, 0x31));
+    const __m256 x0 = _mm256_load_ps(x);
+    const __m256 x1 = _mm256_load_ps(x + PANEL);
+    const __m256 x2 = _mm256_load_ps(x + 2 * PANEL);
+    for (size_t b = 0; b < BLOCK_J; b++) {
+        const __m256 yb = _mm256_load_ps(y + b * PANEL);
+        sums[0][b] = _mm256_fmadd_ps(x0, yb, sums[0][b]);
+        sums[1][b] = _mm256_fmadd_ps(x1, yb, sums[1][b]);
+        sums[2][b] = _mm256_fmadd_ps(x2, yb, sums[2][b]);
+    }
 }
 
 /* gram += rows i to i + 2 by rows j to j + 3, where j <= i < n. */
@@ -245,23 +266,20 @@ static void multiply_block(const struct panel *panel, size_t i, size_t j, size_t
     for (size_t a = 0; a < BLOCK_I; a++) {
         for (size_t b = 0; b < BLOCK_J; b++)
             sums[a][b] = _mm256_setzero_ps();
+        if (i + a < n) /* of a large matrix it is in no cache */
+            _mm_prefetch((const char *)(gram + (i + a) * n + j), _MM_HINT_T0);
     }
-    for (size_t c = 0; c < panel->width; c += LANES) {
-        const __m256 x0 = _mm256_load_ps(x + c);
-        const __m256 x1 = _mm256_load_ps(x + PANEL + c);
-        const __m256 x2 = _mm256_load_ps(x + 2 * PANEL + c);
-        for (size_t b = 0; b < BLOCK_J; b++) {
-            const __m256 yb = _mm256_load_ps(y + b * PANEL + c);
-            sums[0][b] = _mm256_fmadd_ps(x0, yb, sums[0][b]);
-            sums[1][b] = _mm256_fmadd_ps(x1, yb, sums[1][b]);
-            sums[2][b] = _mm256_fmadd_ps(x2, yb, sums[2][b]);
-        }
+    for (size_t c = 0; c < panel->width; c += STEP) {
+        multiply_step(sums, x + c, y + c);
+        multiply_step(sums, x + c + LANES, y + c + LANES);
+        multiply_step(sums, x + c + 2 * LANES, y + c + 2 * LANES);
+        multiply_step(sums, x + c + 3 * LANES, y + c + 3 * LANES);
     }
     const __m256d unscale = _mm256_loadu_pd(panel->unscale + j);
     for (size_t a = 0; a < BLOCK_I && i + a < n; a++) {
         double *const to = gram + (i + a) * n + j;
         const __m256d sum = _mm256_mul_pd(
-            add_halves(sums[a]), _mm256_mul_pd(_mm256_set1_pd(panel->unscale[i + a]), unscale));
+            add_lanes(sums[a]), _mm256_mul_pd(_mm256_set1_pd(panel->unscale[i + a]), unscale));
         if (j + BLOCK_J <= i + a + 1) {
             _mm256_storeu_pd(to, _mm256_add_pd(_mm256_loadu_pd(to), sum));
         } else {
@@ -306,7 +324,7 @@ void sums_avx2_gram(const float *const *rows, const float *center, size_t n, siz
             panel.unscale[i] =
                 pack_row(rows[i] + first, center != nullptr ? center + first : nullptr, columns,
                          panel.values + i * PANEL);
-        panel.width = (columns + LANES - 1) / LANES * LANES;
+        panel.width = (columns + STEP - 1) / STEP * STEP;
         panel.fetch = (struct fetch){.rows = rows,
                                      .first = first + columns,
                                      .lines = lines,
