@@ -74,13 +74,13 @@ static size_t round_up(size_t value, size_t multiple)
 }
 
 /*
- * What kern_select_avx2.c lays out: a tile of columns; the distances of eight columns; 300 rows of
- * eight columns in which runs are merged and samples sorted. The reference needs a column.
+ * What kern_select_avx2.c lays out: groups of eight columns, their distances, and rows in which
+ * runs are merged. The reference needs one column.
  */
 size_t kern_select_scratch(size_t n)
 {
-    const size_t floats = n * KERN_TILE_COLUMNS + (n + 16) * 8 + SELECT_WORK_ROWS * 8;
-    return round_up(floats * sizeof(float), KERN_SCRATCH_ALIGNMENT);
+    const size_t rows = (SELECT_GROUPS + 1) * n + SELECT_WORK_ROWS;
+    return round_up(rows * 8 * sizeof(float), KERN_SCRATCH_ALIGNMENT);
 }
 
 /* What kern_sums_avx2.c lays out: a panel as f32, and a scale a row; the reference needs no more.

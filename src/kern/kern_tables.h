@@ -7,8 +7,11 @@
 #include "kern/kern.h"
 
 enum {
-    SELECT_WORK_ROWS = 320, /* kern_select_avx2.c: rows of eight columns beside the tile */
-    GRAM_PAD_ROWS = 4,      /* kern_sums_avx2.c: rows of zeros after the last of a panel */
+    SELECT_GROUPS = 2, /* kern_select_avx2.c: groups of eight columns that are copied at a time */
+    SELECT_SAMPLE_ROWS = 64, /* kern_count_avx2.c: rows of a sample */
+    SELECT_WORK_ROWS =
+        2 * 128 + SELECT_SAMPLE_ROWS, /* rows that are merged, twice, and the sample */
+    GRAM_PAD_ROWS = 4, /* kern_sums_avx2.c: rows of zeros after the last of a panel */
 };
 
 extern const struct kern kern_ref;
