@@ -213,6 +213,7 @@ struct world {
     uint64_t cut_ns; /* until when */
     uint32_t crashes_left;
     uint32_t node_crashes_left;
+    uint64_t steps; /* of the coordinator */
     bool wants_pause;
     bool wants_cancel;
     bool healed;
