@@ -291,7 +291,7 @@ static void multiply_block(const struct panel *panel, size_t i, size_t j, size_t
     }
 }
 
-/* Rows of the panel after the last are zeros, so that whole blocks can be multiplied. */
+/* Whole blocks are multiplied; what rows after the last one give is dropped. */
 static void multiply_panel(struct panel *panel, size_t n, double *gram)
 {
     for (size_t first = 0; first < n; first += KEEP_I) {
@@ -313,6 +313,7 @@ void sums_avx2_gram(const float *const *rows, const float *center, size_t n, siz
     const size_t rows_padded = n + GRAM_PAD_ROWS;
     struct panel panel = {.values = scratch};
     panel.unscale = (double *)(void *)(panel.values + rows_padded * PANEL);
+    /* Not that their values matter: zeros are never slow. */
     memset(panel.values + n * PANEL, 0, GRAM_PAD_ROWS * PANEL * sizeof(float));
     for (size_t i = n; i < rows_padded; i++)
         panel.unscale[i] = 1;

@@ -49,7 +49,7 @@ static void matrix_deinit(struct matrix *matrix)
 /* Rows of very different sizes at any alignment. */
 static void matrix_fill(struct matrix *matrix, struct random *random, size_t n, size_t count)
 {
-    static const int exponents[] = {0, 0, 0, -10, 60, 100, -60, -130, -149, 0};
+    static const int exponents[] = {0, 0, -200, -10, 60, 127, -60, -130, -149, 0};
     for (size_t i = 0; i <= n; i++) {
         float *const row = matrix->values + i * ROOM + random_below(random, 8);
         const int exponent = exponents[random_below(random, 10)];

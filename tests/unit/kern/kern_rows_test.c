@@ -43,6 +43,7 @@ enum kind {
     LARGEST,
     NEIGHBOURS,
     FAR_FROM_ZERO,
+    LEAST, /* means that round to zero from below */
     KIND_COUNT,
 };
 
@@ -94,6 +95,8 @@ static float value_of(struct random *random, enum kind kind, size_t row)
         return from_bits(0x3f800000 + (uint32_t)random_below(random, 64));
     case FAR_FROM_ZERO:
         return 1e6f + (float)random_normal(random) * 1e-1f;
+    case LEAST:
+        return sign * from_bits((uint32_t)random_below(random, 2));
     case KIND_COUNT:
         break;
     }
