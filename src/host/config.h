@@ -13,6 +13,7 @@
 #include "learn/schedule.h"
 #include "learn/server_optimiser.h"
 #include "learn/staleness.h"
+#include "robust/rule_table.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -28,6 +29,7 @@ enum {
     CONFIG_ADDRESS_MAX = 272, /* host:port */
     CONFIG_PATH_MAX = 1024,
     CONFIG_LIST_MAX = 8,
+    CONFIG_RULES_MAX = 128, /* a list of words */
 };
 
 enum config_model_kind : uint32_t {
@@ -69,7 +71,6 @@ enum config_late_updates : uint32_t {
     CONFIG_LATE_NEXT_ROUND,
     CONFIG_LATE_MOMENTUM,
 };
-enum config_rule : uint32_t { CONFIG_RULE_MEAN };
 enum config_validation_source : uint32_t {
     CONFIG_VALIDATION_NONE,
     CONFIG_VALIDATION_CENTRAL,
@@ -159,7 +160,11 @@ struct config {
         uint64_t staleness_hinge;
     } aggregation;
     struct {
-        enum config_rule rule;
+        enum rule_id rule; /* before RULE_NNM */
+        char pre[CONFIG_RULES_MAX];
+        char set[CONFIG_RULES_MAX];
+        double tolerance;
+        uint64_t f; /* 0: by the tolerance */
     } robust;
     struct {
         uint64_t max_rounds;

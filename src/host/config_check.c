@@ -4,7 +4,9 @@
 #include "host/config_schema.h"
 
 #include "base/check.h"
+#include "host/robust_round.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <string.h>
 
@@ -172,6 +174,41 @@ static void check_selection(const struct config *config, struct config_report *r
                 (unsigned long long)config->convergence.max_rounds);
 }
 
+/*
+ * Whether as many updates as close a round are enough for the rule, at the share of liars it is to
+ * bear; of so many nodes, or of many where that is not known.
+ */
+static void check_robust(const struct config *config, uint64_t nodes, struct config_report *report)
+{
+    enum { MANY_NODES = 1000 };
+    struct recipe recipe = {0};
+    struct error err = {0};
+    uint64_t found = 0;
+    if (robust_round_recipe(config, &recipe, &err) != STATUS_OK) {
+        MISTAKE(config, report, config->robust.set[0] != 0 ? "robust.set" : "robust.pre", "%s",
+                err.text);
+        return;
+    }
+    if (!robust_round_is_needed(config))
+        return;
+    if (config->limits.nodes_max > ROBUST_ROWS_MAX)
+        MISTAKE(config, report, "limits.nodes_max",
+                "%llu is more than a robust.rule takes, at most %d is wanted",
+                (unsigned long long)config->limits.nodes_max, ROBUST_ROWS_MAX);
+    const double all = (double)(nodes > 0 ? nodes : MANY_NODES);
+    const double needed = ceil(config->aggregation.share * all - 1e-9);
+    const double asked = ceil(needed * (1 + config->aggregation.over_selection) - 1e-9);
+    const double k = ceil(config->aggregation.k_threshold * needed - 1e-9);
+    recipe.has_f = !recipe.is_set[PARAM_BETA];
+    recipe.f = robust_round_f(config, (uint64_t)(asked < all ? asked : all));
+    if (nodes == 0 && config->robust.f > 0)
+        return; /* a number, and it is not known of how many */
+    if (recipe_find_f(&recipe, (uint64_t)k, &found, &err) != STATUS_OK)
+        MISTAKE(config, report, "aggregation.k_threshold",
+                "%g closes a round of %g nodes with %g updates, too few for robust.rule: %s",
+                config->aggregation.k_threshold, needed, k, err.text);
+}
+
 static void check_counts(const struct config *config, uint64_t nodes, struct config_report *report)
 {
     const bool known = nodes > 0;
@@ -203,6 +240,7 @@ enum status config_check(const struct config *config, uint64_t nodes, struct con
     check_trainer(config, report);
     check_data(config, report);
     check_selection(config, report);
+    check_robust(config, nodes, report);
     check_counts(config, nodes, report);
     return report->count == before ? STATUS_OK : STATUS_INVAL;
 }

@@ -59,7 +59,10 @@ static const char *const csv_separators[] = {"comma", "semicolon", "tab", "pipe"
 static const char *const partitions[] = {"iid", "dirichlet", "shards", nullptr};
 static const char *const trainers[] = {"builtin", "fixed", "command", nullptr};
 static const char *const late_updates[] = {"discard", "next_round", "momentum", nullptr};
-static const char *const rules[] = {"mean", nullptr};
+/* As the table of robust/rule_table.c names them, in its order. */
+static const char *const rules[] = {"mean", "median",     "trimmed_mean", "geometric_median",
+                                    "krum", "multi_krum", "bulyan",       "centered_clipping",
+                                    "caf",  "dnc",        "filter",       nullptr};
 static const char *const optimisers[] = {"sgd", "momentum", "adam", "yogi", "adagrad", nullptr};
 static const char *const staleness_kinds[] = {"constant", "polynomial", "hinge", nullptr};
 static const char *const convergence_criteria[] = {"all", "any", nullptr};
@@ -198,7 +201,16 @@ const struct config_key config_keys[] = {
     F64(aggregation, staleness_exponent, "0.5", 0, 100, "exponent of that weight"),
     U64(aggregation, staleness_hinge, "2", 0, 64, "rounds of staleness that cost nothing (hinge)"),
 
-    ENUM(robust, rule, "mean", rules, "how updates are combined; mean is weighted by samples"),
+    ENUM(robust, rule, "mean", rules,
+         "how updates are combined; mean is weighted by samples, the others weigh all alike "
+         "(docs/robustness.md)"),
+    TEXT(robust, pre, "", WORDS,
+         "what goes before the rule, in that order: nnm, bucketing, arc, separated by commas"),
+    TEXT(robust, set, "", WORDS,
+         "parameters of the rule and of what goes before it, as tau=5, iterations=3"),
+    F64(robust, tolerance, "0.3", 0, 0.49,
+        "share of the nodes asked that may lie, rounded up to nodes"),
+    U64(robust, f, "0", 0, 10000, "how many may lie, in place of the tolerance; 0 is by that"),
 
     U64(convergence, max_rounds, "100", 1, 1000000000, "rounds after which the job ends"),
     U64(convergence, min_rounds, "10", 0, 1000000000, "rounds before which it cannot converge"),

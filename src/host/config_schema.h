@@ -35,6 +35,7 @@ enum config_text_kind {
     CONFIG_TEXT_LISTEN,  /* host:port, port 0 allowed */
     CONFIG_TEXT_CONNECT, /* host:port */
     CONFIG_TEXT_COLUMN,  /* of a CSV file */
+    CONFIG_TEXT_WORDS,   /* [a-z0-9_.=+-], separated by commas or spaces */
 };
 
 struct config_key {

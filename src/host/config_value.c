@@ -21,6 +21,7 @@ static const char *const text_wanted[] = {
     [CONFIG_TEXT_LISTEN] = "host:port with a port from 0 to 65535",
     [CONFIG_TEXT_CONNECT] = "host:port with a port from 1 to 65535",
     [CONFIG_TEXT_COLUMN] = "a column's name or index of at most 63 bytes",
+    [CONFIG_TEXT_WORDS] = "words of a-z, 0-9, _, ., =, + and -, separated by commas",
 };
 
 static void names_list(const struct config_key *key, char *ret, size_t capacity)
@@ -204,6 +205,8 @@ static bool has_form(const struct config_key *key, const char *text, size_t size
     case CONFIG_TEXT_DOMAIN:
         return text[0] != '.' && text[size - 1] != '.' &&
                made_of(text, size, "abcdefghijklmnopqrstuvwxyz0123456789.-");
+    case CONFIG_TEXT_WORDS:
+        return made_of(text, size, "abcdefghijklmnopqrstuvwxyz0123456789_.=+-, ");
     case CONFIG_TEXT_LISTEN:
         return is_address(text, size, 0);
     case CONFIG_TEXT_CONNECT:

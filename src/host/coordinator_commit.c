@@ -156,7 +156,7 @@ static void fill_rule(struct record_head *head, const struct coordinator_host *h
                       const struct coordinator_effect *effect)
 {
     const struct config *const config = host->config;
-    snprintf(head->rule, sizeof(head->rule), "mean");
+    snprintf(head->rule, sizeof(head->rule), "%s", rule_get(config->robust.rule)->name);
     if (effect->round > 0 && !effect->undone) {
         add_parameter(head, "optimiser", "%s", config_optimiser_name(host->optimiser.kind));
         if (host->optimiser.kind != OPTIMISER_SGD && host->optimiser.kind != OPTIMISER_MOMENTUM) {
@@ -165,6 +165,13 @@ static void fill_rule(struct record_head *head, const struct coordinator_host *h
         }
         if (host->state_layout != nullptr)
             add_parameter(head, "optimiser_momentum", "%a", host->optimiser.momentum);
+    }
+    if (host->outcome != nullptr && effect->round > 0 && !effect->undone) {
+        add_parameter(head, "robust_f", "%llu", (unsigned long long)host->outcome->f);
+        if (config->robust.pre[0] != 0)
+            add_parameter(head, "robust_pre", "%s", config->robust.pre);
+        if (config->robust.set[0] != 0)
+            add_parameter(head, "robust_set", "%s", config->robust.set);
     }
     add_parameter(head, "samples_max", "%llu", (unsigned long long)config->limits.samples_max);
     if (host->machine.stand_ins > 0)

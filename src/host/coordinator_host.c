@@ -321,10 +321,6 @@ static enum status open_work(struct coordinator_host *host, struct error *err)
     if (status == STATUS_OK)
         status = job_load_validation(config, &host->validation, err);
     if (status == STATUS_OK)
-        status = accumulator_create(host->layout->parameter_count,
-                                    grid_from_norm_max(config->limits.update_norm_max),
-                                    &host->accumulator);
-    if (status == STATUS_OK)
         status = optimiser_open(host, err);
     if (status == STATUS_OK)
         status = worker_create(&host->loop, 1, &host->disk);
@@ -457,7 +453,6 @@ static void close_all(struct coordinator_host *host)
     optimiser_deinit(host);
     model_file_unref(host->model);
     model_file_unref(host->candidate);
-    accumulator_destroy(host->accumulator);
     layout_destroy(host->layout);
     dataset_deinit(&host->validation);
     keyring_destroy(host->keyring);

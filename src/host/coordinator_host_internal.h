@@ -10,6 +10,7 @@
 #include "host/job_figures.h"
 #include "host/log.h"
 #include "host/model_file.h"
+#include "host/robust_round.h"
 #include "host/worker.h"
 #include "host/credentials.h"
 #include "identity/keyring.h"
@@ -68,14 +69,17 @@ struct node_figures {
 
 struct close_task {
     double rate;
+    uint64_t selected;
+    uint64_t seed;  /* of what a rule draws */
     uint64_t steps; /* the optimiser has made before */
     uint64_t stand_in_weight;
 };
 
 struct closed_round {
     struct model_file *model;
-    struct model_file *state; /* null where the optimiser has none */
-    double norm;              /* L2, of the aggregate; set also where the rest is not */
+    struct model_file *state;       /* null where the optimiser has none */
+    double norm;                    /* L2, of the aggregate; set also where the rest is not */
+    struct robust_outcome *outcome; /* of a robust rule; null under the mean */
 };
 
 /* When the parts of the round under way began, CLOCK_BOOTTIME: one part's end is the next's. */
@@ -128,6 +132,8 @@ struct coordinator_host {
     struct model_spec spec;
     struct layout *layout;
     struct accumulator *accumulator;
+    struct robust_round *robust;    /* in place of it where the rule is robust; else null */
+    struct robust_outcome *outcome; /* of the round that is closing; may be null */
     struct dataset validation;
     struct model_file *model;     /* of the version committed last */
     struct model_file *candidate; /* closed, not committed */
@@ -225,7 +231,7 @@ uint64_t optimiser_stand_in_weight(const struct coordinator_host *host);
 /* Empties the accumulator. PEER where the model would not be finite, NO_MEMORY, INVAL. */
 [[nodiscard]] enum status optimiser_close(const struct coordinator_host *host,
                                           const struct close_task *task,
-                                          struct closed_round *ret_closed);
+                                          struct closed_round *ret_closed, struct error *err);
 void optimiser_deinit(struct coordinator_host *host);
 
 /* coordinator_validation.c: what a round's figures are. On the loop's thread, then on a worker. */

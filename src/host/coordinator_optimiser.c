@@ -31,10 +31,18 @@ enum status optimiser_open(struct coordinator_host *host, struct error *err)
     static const char *const names[] = {"momentum", "second_moment"};
     host->optimiser = make_optimiser(host->config);
     const uint32_t vectors = server_optimiser_vectors(&host->optimiser);
-    if (vectors == 0)
-        return STATUS_OK;
+    enum status status = STATUS_OK;
+    if (robust_round_is_needed(host->config))
+        status = robust_round_create(host->config, host->config->server.state,
+                                     host->layout->parameter_count, &host->robust, err);
+    else
+        status = accumulator_create(host->layout->parameter_count,
+                                    grid_from_norm_max(host->config->limits.update_norm_max),
+                                    &host->accumulator);
+    if (status != STATUS_OK || vectors == 0)
+        return status;
     struct layout_builder *builder = nullptr;
-    enum status status = layout_builder_create(&builder);
+    status = layout_builder_create(&builder);
     if (status != STATUS_OK)
         return error_set(err, status, "no memory for a layout");
     for (uint32_t i = 0; i < vectors && status == STATUS_OK; i++)
@@ -89,7 +97,9 @@ static enum status count_momentum(const struct coordinator_host *host, uint64_t 
                                   uint64_t late_weight, double *mean)
 {
     const uint64_t count = host->layout->parameter_count;
-    const double weight = (double)accumulator_weight_sum(host->accumulator);
+    const double weight =
+        (double)(host->robust != nullptr ? robust_round_weight_sum(host->robust)
+                                         : accumulator_weight_sum(host->accumulator));
     const double late = (double)late_weight;
     if (host->optimiser_state == nullptr || late_weight == 0 || steps == 0)
         return STATUS_OK;
@@ -148,8 +158,18 @@ static enum status step(const struct coordinator_host *host, double rate, const 
     return status;
 }
 
+/* The mean, or what the rule made of the updates. */
+static enum status aggregate(const struct coordinator_host *host, const struct close_task *task,
+                             double *mean, struct closed_round *closed, struct error *err)
+{
+    if (host->robust != nullptr)
+        return robust_round_close(host->robust, task->selected, task->seed, mean, &closed->outcome,
+                                  err);
+    return accumulator_finish_f64(host->accumulator, mean);
+}
+
 enum status optimiser_close(const struct coordinator_host *host, const struct close_task *task,
-                            struct closed_round *ret_closed)
+                            struct closed_round *ret_closed, struct error *err)
 {
     const uint64_t count = host->layout->parameter_count;
     struct closed_round closed = {0};
@@ -159,19 +179,23 @@ enum status optimiser_close(const struct coordinator_host *host, const struct cl
     if (status == STATUS_OK)
         status = next_state(host, &closed.state);
     if (status == STATUS_OK)
-        status = accumulator_finish_f64(host->accumulator, mean);
+        status = aggregate(host, task, mean, &closed, err);
     if (status == STATUS_OK)
         status = count_momentum(host, task->steps, task->stand_in_weight, mean);
     if (status == STATUS_OK) {
         closed.norm = norm_of(mean, count);
         status = step(host, task->rate, mean, closed.model, closed.state);
     }
-    accumulator_reset(host->accumulator);
+    if (host->robust != nullptr)
+        robust_round_reset(host->robust);
+    else
+        accumulator_reset(host->accumulator);
     free(mean);
     if (status != STATUS_OK) {
         model_file_unref(closed.model);
         model_file_unref(closed.state);
         ret_closed->norm = closed.norm;
+        ret_closed->outcome = closed.outcome;
         return status;
     }
     *ret_closed = closed;
@@ -183,4 +207,7 @@ void optimiser_deinit(struct coordinator_host *host)
     model_file_unref(host->optimiser_state);
     model_file_unref(host->optimiser_candidate);
     layout_destroy(host->state_layout);
+    accumulator_destroy(host->accumulator);
+    robust_round_destroy(host->robust);
+    free(host->outcome);
 }

@@ -318,12 +318,19 @@ void updates_receipt(struct coordinator_host *host, const struct coordinator_eff
     hub_receipt(host->hub, effect->ticket, &receipt);
 }
 
+/* On the math worker: into the mean, or kept until a robust rule sees them all. */
+static enum status fold(struct coordinator_host *host, const struct offer *offer, struct error *err)
+{
+    const float *const update = (const float *)(const void *)offer->payload;
+    if (host->robust != nullptr)
+        return robust_round_keep(host->robust, offer->header.spiffe_id, update, offer->weight, err);
+    return accumulator_fold(host->accumulator, update, offer->weight, err);
+}
+
 static void run_fold(struct job *job)
 {
     struct offer *const offer = (struct offer *)job;
-    offer->status =
-        accumulator_fold(offer->host->accumulator, (const float *)(const void *)offer->payload,
-                         offer->weight, &offer->refusal.error);
+    offer->status = fold(offer->host, offer, &offer->refusal.error);
 }
 
 static void on_folded(struct job *job)
@@ -370,9 +377,7 @@ static void run_fold_all(struct job *job)
 {
     struct fold_all_job *const all = (struct fold_all_job *)job;
     for (uint32_t i = 0; i < all->count && all->status == STATUS_OK; i++)
-        all->status = accumulator_fold(all->host->accumulator,
-                                       (const float *)(const void *)all->offers[i]->payload,
-                                       all->offers[i]->weight, &all->error);
+        all->status = fold(all->host, all->offers[i], &all->error);
 }
 
 static void on_folded_all(struct job *job)

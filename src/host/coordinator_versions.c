@@ -83,7 +83,7 @@ static void run_create(struct job *job)
 static void run_close(struct job *job)
 {
     struct version_job *const work = (struct version_job *)job;
-    work->event.status = optimiser_close(work->host, &work->close, &work->closed);
+    work->event.status = optimiser_close(work->host, &work->close, &work->closed, &work->error);
     work->event.aggregate_norm = work->closed.norm;
     if (work->event.status == STATUS_OK)
         versions_describe(work->closed.model, work->effect.round, &work->event.version);
@@ -95,11 +95,31 @@ static void replace(struct model_file **place, struct model_file *file)
     *place = file;
 }
 
+/* Names each suspect in the log; the outcome is kept for the metrics and the record. */
+static void take_outcome(struct coordinator_host *host, struct robust_outcome *outcome,
+                         uint64_t round)
+{
+    free(host->outcome);
+    host->outcome = outcome;
+    if (outcome == nullptr)
+        return;
+    if (outcome->f < outcome->wanted)
+        log_event(host->log, LOG_WARN, "round.few_updates", LOG_U64("round", round),
+                  LOG_U64("f", outcome->f), LOG_U64("wanted", outcome->wanted),
+                  LOG_STR("text", "too few updates came for robust.rule to reckon with all liars"));
+    for (uint32_t i = 0; i < outcome->count; i++)
+        log_event(host->log, LOG_WARN, "update.suspected", LOG_U64("round", round),
+                  LOG_STR("node", outcome->suspects[i].node),
+                  LOG_STR("reason", reason_suspected_name(outcome->suspects[i].reason)),
+                  LOG_F64("score", outcome->suspects[i].score));
+}
+
 static void on_closed(struct job *job)
 {
     struct version_job *const work = (struct version_job *)job;
     struct coordinator_host *const host = work->host;
     host->aggregate_norm = work->closed.norm;
+    take_outcome(host, work->closed.outcome, work->effect.round);
     if (work->event.status == STATUS_OK) {
         replace(&host->candidate, work->closed.model);
         replace(&host->optimiser_candidate, work->closed.state);
@@ -112,6 +132,8 @@ static void begin_close(struct coordinator_host *host, struct version_job *work)
     host->stand_in_weight = optimiser_stand_in_weight(host);
     work->close = (struct close_task){.rate = work->effect.rate,
                                       .steps = work->effect.round - 1,
+                                      .selected = host->machine.selected,
+                                      .seed = host->round_seed,
                                       .stand_in_weight = host->stand_in_weight};
 }
 

@@ -68,6 +68,26 @@ static void add_refused(const struct coordinator_host *host, yyjson_mut_doc *doc
     }
 }
 
+/* "robust": {"f": ..., "suspects": [{"node": ..., "score": ..., "reason": ...}]}; none under the
+ * mean. */
+static void add_suspects(const struct coordinator_host *host, yyjson_mut_doc *doc,
+                         yyjson_mut_val *root)
+{
+    const struct robust_outcome *const outcome = host->outcome;
+    if (outcome == nullptr)
+        return;
+    yyjson_mut_val *const robust = yyjson_mut_obj_add_obj(doc, root, "robust");
+    yyjson_mut_obj_add_uint(doc, robust, "f", outcome->f);
+    yyjson_mut_val *const suspects = yyjson_mut_obj_add_arr(doc, robust, "suspects");
+    for (uint32_t i = 0; i < outcome->count; i++) {
+        const struct robust_suspect *const suspect = &outcome->suspects[i];
+        yyjson_mut_val *const object = yyjson_mut_arr_add_obj(doc, suspects);
+        yyjson_mut_obj_add_str(doc, object, "node", suspect->node);
+        yyjson_mut_obj_add_real(doc, object, "score", suspect->score);
+        yyjson_mut_obj_add_str(doc, object, "reason", reason_suspected_name(suspect->reason));
+    }
+}
+
 static void add_figure(yyjson_mut_doc *doc, yyjson_mut_val *root, const char *name, bool known,
                        double value)
 {
@@ -114,6 +134,7 @@ enum status run_folder_metrics_begin(const struct coordinator_host *host, struct
         add_figure(doc, root, "nodes_loss", nodes->nodes > 0, nodes->loss);
         add_figure(doc, root, "nodes_accuracy", nodes->has_accuracy, nodes->accuracy);
     }
+    add_suspects(host, doc, root);
     yyjson_mut_obj_add_real(doc, root, "learning_rate", machine->rate);
     yyjson_mut_obj_add_real(doc, root, "aggregate_norm", host->aggregate_norm);
     yyjson_mut_obj_add_uint(doc, root, "bytes_in", host->bytes_in);

@@ -217,6 +217,11 @@ bool recipe_uses_f(const struct recipe *recipe)
     return uses;
 }
 
+bool recipe_uses_seed(const struct recipe *recipe)
+{
+    return has_param(recipe, PARAM_SEED);
+}
+
 double recipe_value(const struct recipe *recipe, enum rule_id rule, enum param param)
 {
     const struct rule_param *const own = find_param(rule, param);

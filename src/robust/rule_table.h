@@ -40,7 +40,7 @@ struct param_spec {
     const char *choices[2]; /* of a PARAM_CHOICE: its value is the index */
 };
 
-enum rule_id {
+enum rule_id : uint32_t {
     RULE_MEAN,
     RULE_MEDIAN,
     RULE_TRIMMED_MEAN,
@@ -118,6 +118,9 @@ const struct param_spec *param_get(enum param param);
 
 /* Whether the rule or what goes before it works on the distances. */
 bool recipe_uses_distances(const struct recipe *recipe);
+
+/* Whether the rule or what goes before it draws at random, by PARAM_SEED. */
+bool recipe_uses_seed(const struct recipe *recipe);
 
 /* Whether the rule or what goes before it takes f into account. */
 bool recipe_uses_f(const struct recipe *recipe);

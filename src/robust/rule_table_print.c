@@ -62,7 +62,7 @@ static void print_rule(FILE *file, const struct rule_spec *spec)
 void rule_table_print(FILE *file)
 {
     fputs("Rules (--rule):\n\n", file);
-    for (int id = 0; id < RULE_COUNT; id++) {
+    for (uint32_t id = 0; id < RULE_COUNT; id++) {
         if (id == RULE_NNM)
             fputs("Before a rule (--pre, any number, in their order):\n\n", file);
         print_rule(file, rule_get((enum rule_id)id));
@@ -94,7 +94,7 @@ static void print_rule_markdown(FILE *file, const struct rule_spec *spec)
 
 void rule_table_print_markdown(FILE *file)
 {
-    for (int id = 0; id < RULE_COUNT; id++) {
+    for (uint32_t id = 0; id < RULE_COUNT; id++) {
         if (id == 0 || id == RULE_NNM)
             fprintf(file, "## %s\n\n", id == 0 ? "Rules" : "Before a rule");
         print_rule_markdown(file, rule_get((enum rule_id)id));

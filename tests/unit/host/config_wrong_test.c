@@ -127,7 +127,16 @@ static const struct wrong_case key_cases[] = {
     RANGE(aggregation, start_nodes, "1000001", WHOLE(1, 1000000)),
     RANGE(aggregation, start_timeout_s, "86401", "a number from 0.1 to 86400"),
     UNKNOWN(aggregation, late_updates, "keep", "one of discard, next_round, momentum"),
-    UNKNOWN(robust, rule, "median", "mean"),
+    UNKNOWN(robust, rule, "average",
+            "one of mean, median, trimmed_mean, geometric_median, krum, multi_krum, bulyan, "
+            "centered_clipping, caf, dnc, filter"),
+    KEY(robust, pre, "nnm;arc",
+        "nnm;arc is not usable, words of a-z, 0-9, _, ., =, + and -, separated by commas is "
+        "wanted"),
+    KEY(robust, set, "[tau=1]",
+        "is a list, words of a-z, 0-9, _, ., =, + and -, separated by commas is wanted"),
+    RANGE(robust, tolerance, "0.5", "a number from 0 to 0.49"),
+    RANGE(robust, f, "10001", WHOLE(0, 10000)),
     RANGE(convergence, max_rounds, "0", WHOLE(1, 1000000000)),
     RANGE(aggregation, share, "0", "a number over 0 up to 1"),
     RANGE(aggregation, over_selection, "11", "a number from 0 to 10"),
@@ -280,6 +289,16 @@ static const struct wrong_case shape_cases[] = {
     {"limits:\n  nodes_max: 5\naggregation:\n  min_updates: 6\n  start_nodes: 7\n",
      F "5: aggregation.min_updates: 6 is over limits.nodes_max, at most 5 is wanted\n" F
        "6: aggregation.start_nodes: 7 is over limits.nodes_max, at most 5 is wanted\n"},
+    {"robust:\n  rule: median\n  pre: krum\n",
+     F "4: robust.pre: there is no krum to go before a rule; there is: nnm, bucketing, arc\n"},
+    {"robust:\n  rule: median\n  set: tau=1\n",
+     F "4: robust.set: rule median has no parameter tau; it has: none\n"},
+    {"robust:\n  rule: bulyan\naggregation:\n  k_threshold: 0.9\n",
+     F "5: aggregation.k_threshold: 0.9 closes a round of 1000 nodes with 900 updates, too few for "
+       "robust.rule: f is 300, but bulyan needs n >= 4 f + 3 = 1203 updates and gets 900; f may be "
+       "at most 224\n"},
+    {"robust:\n  rule: krum\nlimits:\n  nodes_max: 10001\n",
+     F "5: limits.nodes_max: 10001 is more than a robust.rule takes, at most 10000 is wanted\n"},
     {"limits:\n  update_bytes_max: 268435457\n",
      F "3: limits.update_bytes_max: 268435457 is over limits.blob_pool_bytes, at most 268435456 is "
        "wanted\n"},
