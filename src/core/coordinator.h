@@ -272,6 +272,16 @@ void coordinator_init(struct coordinator *coordinator, const struct coordinator_
                       struct member *members, uint32_t *order, uint32_t capacity);
 
 /*
+ * Whether time alone changes something by now. A shell then steps EV_TIMER and carries its effects
+ * out before it steps another event: FX_ANNOUNCE and the like are told from the machine's state,
+ * which that event may change (a cancelled job has no deadline to announce).
+ */
+static inline bool coordinator_is_due(const struct coordinator *coordinator, uint64_t now_ns)
+{
+    return coordinator->phase != COORDINATOR_FAILED && now_ns >= coordinator->deadline_ns;
+}
+
+/*
  * Applies time, then the event; writes the effects in the order in which they must be begun.
  * Never fails: a bad event from outside is answered by an effect, one of ours aborts.
  */

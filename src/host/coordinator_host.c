@@ -281,19 +281,29 @@ static enum status open_hub(struct coordinator_host *host, struct error *err)
     return status;
 }
 
-void host_step(struct coordinator_host *host, struct coordinator_event *event)
+static void step(struct coordinator_host *host, const struct coordinator_event *event)
 {
     CHECK(!host->stepping);
     host->stepping = true;
     struct coordinator_effects *const effects = malloc(sizeof(*effects));
     CHECK(effects != nullptr);
-    event->now_ns = clock_boot_ns();
     coordinator_step(&host->machine, event, effects);
     trace_log(host->log, &effects->traces, &host->machine.roster);
     for (uint32_t i = 0; i < effects->count; i++)
         carry(host, &effects->items[i]);
     free(effects);
     host->stepping = false;
+}
+
+void host_step(struct coordinator_host *host, struct coordinator_event *event)
+{
+    event->now_ns = clock_boot_ns();
+    /* A timer that is late, behind this event: what it brings is carried out before. */
+    if (event->kind != EV_TIMER && coordinator_is_due(&host->machine, event->now_ns)) {
+        const struct coordinator_event timer = {.kind = EV_TIMER, .now_ns = event->now_ns};
+        step(host, &timer);
+    }
+    step(host, event);
     /* Members are let in once the epoch that fences older coordinators is durable. */
     if (host->hub == nullptr && !host->draining && host->machine.epoch > 0) {
         struct error err = {0};

@@ -120,7 +120,9 @@ static void send_beacon(struct world *w, uint64_t session)
     struct bytes envelope;
     memcpy(header.instance_id, w->server.instance_id, INSTANCE_ID_BYTES);
     bytes_init(&envelope, ENVELOPE_BYTES_MAX);
-    CHECK(envelope_seal(&header, &w->signer, &envelope, nullptr) == STATUS_OK);
+    struct error err = {0};
+    if (envelope_seal(&header, &w->signer, &envelope, &err) != STATUS_OK)
+        sim_fail(w, "a beacon cannot be signed: %s", err.text);
     oracle_beacon(w, session);
     send(w, session,
          &(struct directive){.kind = DIRECTIVE_BEACON, .beacon = bytes_slice(&envelope)});
@@ -305,12 +307,11 @@ static void note_pauses(struct server *server, const struct coordinator_event *e
         server->told_paused = after;
 }
 
-void server_step(struct world *w, struct coordinator_event event)
+static void step(struct world *w, struct coordinator_event event)
 {
     struct server *const server = &w->server;
     struct coordinator_effects *const effects = malloc(sizeof(*effects));
     CHECK(effects != nullptr);
-    event.now_ns = sim_clock(w, &server->process);
     note_pauses(server, &event, false);
     coordinator_step(&server->machine, &event, effects);
     sim_tell(w, &effects->traces, COORDINATOR);
@@ -328,4 +329,15 @@ void server_step(struct world *w, struct coordinator_event event)
         carry(w, &effects->items[i]);
     }
     free(effects);
+}
+
+void server_step(struct world *w, struct coordinator_event event)
+{
+    const struct process *const process = &w->server.process;
+    const uint32_t incarnation = process->incarnation;
+    event.now_ns = sim_clock(w, process);
+    if (event.kind != EV_TIMER && coordinator_is_due(&w->server.machine, event.now_ns))
+        step(w, (struct coordinator_event){.kind = EV_TIMER, .now_ns = event.now_ns});
+    if (process->incarnation == incarnation)
+        step(w, event);
 }

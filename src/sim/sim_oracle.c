@@ -117,6 +117,9 @@ static void check_counts(struct world *w)
     if (accepted != c->accepted || late != c->accepted_late || selected != c->selected || k != c->k)
         sim_fail(w, "accepted %u, not %u; late %u, not %u; selected %u, not %u; k %u, not %u",
                  accepted, c->accepted, late, c->accepted_late, selected, c->selected, k, c->k);
+    const bool is_full = c->time_is_up || c->accepted - c->accepted_late >= c->k;
+    if (is_full && c->folding == 0 && c->epoch_id == 0)
+        sim_fail(w, "round %llu is full and stays open", (unsigned long long)c->round);
     if (c->deadline_ns == NO_DEADLINE && !c->time_is_up)
         sim_fail(w, "round %llu has no deadline", (unsigned long long)c->round);
 }
@@ -156,8 +159,10 @@ void oracle_machine(struct world *w, const struct traces *traces)
         check_counts(w);
     for (uint32_t i = 0; i < traces->count; i++)
         check_trace(w, &traces->items[i]);
-    if (w->server.machine.phase == COORDINATOR_PAUSED &&
-        w->server.machine.deadline_ns != NO_DEADLINE)
+    const uint64_t deadline_ns = w->server.machine.deadline_ns;
+    if (deadline_ns != NO_DEADLINE && deadline_ns <= sim_clock(w, &w->server.process))
+        sim_fail(w, "a deadline has passed, and nothing was done");
+    if (w->server.machine.phase == COORDINATOR_PAUSED && deadline_ns != NO_DEADLINE)
         sim_fail(w, "a paused job waits for a deadline");
 }
 

@@ -146,6 +146,7 @@ void sim_plan_draw(uint64_t seed, uint32_t nodes, uint32_t faults, struct sim_pl
     draw_machine(&random, &plan);
     draw_optimiser(&random, &plan);
     plan.delay_max_ns = delays_ms[random_below(&random, 4)] * MS;
+    plan.tick_ns = random_below(&random, 3) == 0 ? MS : 1;
     plan.models_keep = (uint32_t)random_below(&random, 4);
     plan.heal_ns = (10 + random_below(&random, 50)) * SECOND;
     draw_faults(&random, &plan);

@@ -80,7 +80,8 @@ struct happening *sim_pop(struct world *w)
 
 uint64_t sim_delay(struct world *w)
 {
-    return 1 + random_below(&w->random, w->plan->delay_max_ns);
+    const uint64_t ticks = w->plan->delay_max_ns / w->plan->tick_ns;
+    return (1 + random_below(&w->random, ticks)) * w->plan->tick_ns;
 }
 
 bool sim_strikes(struct world *w, enum sim_fault fault, double chance)
@@ -110,10 +111,8 @@ void sim_set_timer(struct world *w, uint32_t process, uint64_t deadline_ns)
         return;
     const uint64_t now_ns = sim_clock(w, p);
     const uint64_t wait_ns = deadline_ns > now_ns ? deadline_ns - now_ns : 0;
-    const uint64_t rate_ppm = (uint64_t)(1000000 + p->drift_ppm);
-    /* Rounded up: one that fires early is set again by the machine. */
-    struct happening *const timer =
-        sim_happening(w, HAPPEN_TIMER, process, wait_ns / rate_ppm * 1000000 + MS);
+    /* By the world's clock: the process's own may then show less, and the machine sets it again. */
+    struct happening *const timer = sim_happening(w, HAPPEN_TIMER, process, wait_ns);
     sim_push(w, timer);
     p->timer_order = timer->order;
 }

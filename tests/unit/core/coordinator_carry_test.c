@@ -110,6 +110,7 @@ static void a_job_paused_anew_while_it_resumes_stands_still(void **state)
     fx.count = 1;
     complete(FX_PERSIST_PAUSED, (struct coordinator_event){.kind = EV_PAUSE_PERSISTED});
     assert_int_equal(c.phase, COORDINATOR_PAUSED);
+    assert_int_equal(traced(TRACE_RESUMED), 0);
     assert_null(effect(FX_ANNOUNCE));
     assert_true(must(FX_PERSIST_PAUSED)->paused);
 }
@@ -141,6 +142,19 @@ static void who_has_seen_a_later_epoch_hears_no_beacon_of_this_one(void **state)
     assert_int_equal(must(FX_ANNOUNCE)->epoch, 42);
 }
 
+/* What a shell asks before each event, so that no effect of time is carried out after the event. */
+static void time_is_due_from_the_deadline_on(void **state)
+{
+    boot(defaults());
+    assert_false(coordinator_is_due(&c, 10 * SECOND - 1));
+    assert_true(coordinator_is_due(&c, 10 * SECOND));
+    tick(10 * SECOND);
+    assert_int_equal(must(FX_ANNOUNCE)->attempt, 1);
+    assert_false(coordinator_is_due(&c, now));
+    step((struct coordinator_event){.kind = EV_CANCEL});
+    assert_false(coordinator_is_due(&c, UINT64_MAX - 1)); /* nothing is waited for */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -151,6 +165,7 @@ int main(void)
         cmocka_unit_test(a_second_late_update_does_not_take_the_place_of_one_that_waits),
         cmocka_unit_test(a_job_paused_anew_while_it_resumes_stands_still),
         cmocka_unit_test(a_look_up_ends_with_its_connection),
+        cmocka_unit_test(time_is_due_from_the_deadline_on),
         cmocka_unit_test(who_has_seen_a_later_epoch_hears_no_beacon_of_this_one),
     };
     return cmocka_run_group_tests(tests, nullptr, nullptr);
