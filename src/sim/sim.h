@@ -53,7 +53,7 @@ struct sim_plan {
     struct server_optimiser optimiser;
     uint32_t models_keep; /* 0: all */
     uint64_t delay_max_ns;
-    uint64_t tick_ns; /* delays are whole ticks: with long ones, much happens at the same time */
+    uint64_t tick_ns;   /* delays are whole ticks: with long ones, much happens at the same time */
     double loss;        /* share of messages */
     double duplication; /* share of updates */
     uint32_t crashes;   /* of the coordinator, at most */

@@ -171,6 +171,7 @@ static void settle(struct world *w, const struct coordinator_effect *effect)
     const struct roster *const roster = &w->server.machine.roster;
     for (uint32_t i = 0; i < roster->count; i++) {
         const struct member *const member = &roster->members[roster->order[i]];
+        oracle_settle(w, member, effect->round);
         if (member->settlement == SETTLE_COUNTED)
             send_counted(w, member->session, &member->key, &effect->version);
         else if (member->settlement == SETTLE_DROPPED)

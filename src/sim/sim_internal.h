@@ -319,6 +319,8 @@ void oracle_note(struct world *w, uint32_t index, const struct node_effect *effe
 /* What became of its kept update may be forgotten in a crash: it asks again. */
 void oracle_notes_lost(struct world *w, uint32_t index, const struct kept_update *kept);
 void oracle_beacon(struct world *w, uint64_t session);
+/* What a commit of that round tells a member. */
+void oracle_settle(struct world *w, const struct member *member, uint64_t round);
 void oracle_end(struct world *w);
 /* Makes the model of a record again, plainly; compares it with the one in the store. */
 void recompute(struct world *w, const struct record *record, const struct model_file *model);

@@ -124,6 +124,36 @@ static void check_counts(struct world *w)
         sim_fail(w, "round %llu has no deadline", (unsigned long long)c->round);
 }
 
+/* N as specified: of those that are there and not busy. */
+static void check_draw(struct world *w)
+{
+    const struct coordinator *const c = &w->server.machine;
+    const uint32_t least = c->settings.min_updates > 0 ? c->settings.min_updates : 1;
+    uint32_t there = 0;
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < c->roster.count; i++) {
+        const struct member *const member = &c->roster.members[c->roster.order[i]];
+        const bool is_away =
+            member->session == 0 && !(c->attempt == 0 && (member->contributed || member->expected));
+        if (member->accepted && member->late)
+            continue;
+        kept += member->accepted;
+        there += member->accepted || (!is_away && !member->waiting && member->works_for == 0);
+    }
+    uint32_t needed = ceil_share(c->settings.share, there);
+    if (needed < least)
+        needed = least < there ? least : there;
+    uint32_t asked = ceil_share(1 + c->settings.over_selection, needed);
+    asked = asked > there ? there : asked;
+    asked = asked < kept ? kept : asked;
+    const bool exact = c->settings.cooldown_rounds == 0 && c->attempt == 0;
+    const uint32_t fewest = needed < there ? needed : there;
+    if (c->needed != needed || c->selected > asked || c->selected < (exact ? asked : fewest))
+        sim_fail(w, "round %llu, attempt %u needs %u of %u there, not %u; asks %u, not %u",
+                 (unsigned long long)c->round, c->attempt, needed, there, c->needed, asked,
+                 c->selected);
+}
+
 static void check_trace(struct world *w, const struct trace_record *record)
 {
     const struct coordinator *const c = &w->server.machine;
@@ -133,6 +163,8 @@ static void check_trace(struct world *w, const struct trace_record *record)
     if (record->kind == TRACE_ROUND_OPENED && (c->accepted > c->accepted_late || c->attempt > 0))
         sim_fail(w, "round %llu begins with %u updates and attempt %u",
                  (unsigned long long)c->round, c->accepted, c->attempt);
+    if (record->kind == TRACE_ROUND_OPENED || record->kind == TRACE_ROUND_REPEATED)
+        check_draw(w);
     if (record->kind == TRACE_ROUND_CLOSED && !c->time_is_up && fresh < c->k)
         sim_fail(w, "round %llu closes with %u updates, of k %u", (unsigned long long)c->round,
                  fresh, c->k);
@@ -183,6 +215,15 @@ void oracle_beacon(struct world *w, uint64_t session)
         !digest_equal(&latest.id, &c->version.id) || summary.epoch != c->epoch)
         sim_fail(w, "round %llu is announced before its version and epoch are durable",
                  (unsigned long long)c->round);
+}
+
+void oracle_settle(struct world *w, const struct member *member, uint64_t round)
+{
+    const bool is_undone =
+        member->settlement == SETTLE_DROPPED && member->settlement_reason == REASON_SUPERSEDED;
+    if (member->settlement == SETTLE_DROPPED && !is_undone && member->held.round != round)
+        sim_fail(w, "%s is told once more what became of its update of round %llu",
+                 short_name(member), (unsigned long long)member->held.round);
 }
 
 /* ---- commits ---- */
