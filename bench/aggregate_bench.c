@@ -2,10 +2,10 @@
  * aggregate_bench.c - what the kernels over rows cost, beside what this machine can read.
  *
  * Arguments: nodes and parameters (default: 10 1000000, 100 1000000 and 1000 100000 in turn), then
- * threads (default 2), then runs (default 5). Times are medians over runs; cpu
- * is the mean of what all threads used. Values are normal. GB/s
- * counts each value of the matrix once; "of reading" is that beside a sum over the same matrix, a
- * row at a time, by as many threads: 100 % is what no kernel that reads all can exceed.
+ * threads (default 2), then runs (default 5), then the one kernel to time. Times are medians over
+ * runs; cpu is the mean of what all threads used. Values are normal. GB/s counts each value of the
+ * matrix once; "of reading" is that beside a sum over the same matrix, a row at a time, by as many
+ * threads: 100 % is what no kernel that reads all can exceed.
  *
  * Columns are given to threads in stretches of fixed length, as robust/ does; the Gram matrix of
  * each stretch is added to the whole in order, so that the result does not depend on threads.
@@ -182,7 +182,7 @@ static double report(struct task *task, const char *name, size_t stretch, int th
     return median;
 }
 
-static void run_size(size_t n, size_t count, int threads, int runs)
+static void run_size(size_t n, size_t count, int threads, int runs, const char *only)
 {
     float *const values = malloc(n * count * sizeof(*values));
     struct task task = {
@@ -207,12 +207,22 @@ static void run_size(size_t n, size_t count, int threads, int runs)
             values[i * count + c] = (float)random_normal(&random);
     }
     const double reading = report(&task, "reading", STRETCH, threads, runs, 0, work_read);
-    (void)report(&task, "weighted_sum", STRETCH, threads, runs, reading, work_weighted_sum);
-    (void)report(&task, "median", STRETCH, threads, runs, reading, work_median);
-    (void)report(&task, "trimmed_mean", STRETCH, threads, runs, reading, work_trimmed_mean);
-    (void)report(&task, "nearest_mean", STRETCH, threads, runs, reading, work_nearest_mean);
-    if (n >= 100)
-        (void)report(&task, "gram", GRAM_STRETCH, threads, n > 100 ? 1 : runs, reading, work_gram);
+    static const struct {
+        const char *name;
+        size_t stretch;
+        void (*work)(struct task *, size_t, size_t, const float **, void *);
+    } kernels[] = {
+        {"weighted_sum", STRETCH, work_weighted_sum},
+        {"median", STRETCH, work_median},
+        {"trimmed_mean", STRETCH, work_trimmed_mean},
+        {"nearest_mean", STRETCH, work_nearest_mean},
+        {"gram", GRAM_STRETCH, work_gram},
+    };
+    for (size_t i = 0; i < sizeof(kernels) / sizeof(kernels[0]); i++) {
+        if (only == nullptr || strcmp(only, kernels[i].name) == 0)
+            (void)report(&task, kernels[i].name, kernels[i].stretch, threads, runs, reading,
+                         kernels[i].work);
+    }
     free(values);
     free(task.rows);
     free(task.ret);
@@ -230,8 +240,8 @@ int main(int argc, char **argv)
     CHECK(threads >= 1 && threads <= THREADS_MAX && runs >= 1 && runs <= RUNS_MAX);
     CHECK(n <= KERN_ROWS_MAX && (n == 0) == (count == 0));
     for (size_t i = 0; n == 0 && i < sizeof(sizes) / sizeof(sizes[0]); i++)
-        run_size(sizes[i][0], sizes[i][1], threads, runs);
+        run_size(sizes[i][0], sizes[i][1], threads, runs, nullptr);
     if (n > 0)
-        run_size(n, count, threads, runs);
+        run_size(n, count, threads, runs, argc > 5 ? argv[5] : nullptr);
     return 0;
 }
