@@ -19,9 +19,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 
-enum { RUNS_MAX = 99, THREADS_MAX = 64, STRETCH = 16384, GRAM_STRETCH = 16 * KERN_PANEL_COLUMNS };
+enum {
+    RUNS_MAX = 99,
+    THREADS_MAX = 64,
+    STRETCH = 16384,
+    GRAM_STRETCH = 16 * KERN_PANEL_COLUMNS,
+    HUGE_PAGE = 2 << 20
+};
 
 struct task {
     const struct kern *kern;
@@ -184,7 +191,8 @@ static double report(struct task *task, const char *name, size_t stretch, int th
 
 static void run_size(size_t n, size_t count, int threads, int runs, const char *only)
 {
-    float *const values = malloc(n * count * sizeof(*values));
+    const size_t size = (n * count * sizeof(float) + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
+    float *const values = aligned_alloc(HUGE_PAGE, size);
     struct task task = {
         .kern = kern_get(),
         .rows = malloc(n * sizeof(*task.rows)),
@@ -198,6 +206,7 @@ static void run_size(size_t n, size_t count, int threads, int runs, const char *
     };
     CHECK(values != nullptr && task.rows != nullptr && task.ret != nullptr &&
           task.weights != nullptr && task.gram != nullptr);
+    (void)madvise(values, size, MADV_HUGEPAGE); /* as numpy does with its own arrays */
     struct random random;
     random_init(&random, 1, 0, 0);
     for (size_t i = 0; i < n; i++) {
