@@ -10,6 +10,7 @@
 
 #include <float.h>
 #include <math.h>
+#include <unistd.h>
 
 enum { N = 60, D = 300 };
 
@@ -241,6 +242,31 @@ static void several_tiles_give_the_same_bits_on_any_number_of_threads(void **sta
     free(rows);
 }
 
+/* 2^53 + 1 - 2^53 + 1 is 1 in this order only; the first tile takes the longest. */
+static void add_what_does_not_commute(const struct tiles *tiles, struct tile_lane *lane,
+                                      uint64_t first, size_t count, void *context)
+{
+    static const double parts[] = {0x1p53, 1, -0x1p53, 1};
+    if (first == 0)
+        usleep(20000);
+    lane->sums[0] += parts[first / TILE_COLUMNS_MAX];
+}
+
+static void sums_are_added_in_the_order_of_the_tiles(void **state)
+{
+    static const float element = 0;
+    const struct strided_rows strided = {&element, 0, 0};
+    const struct update_matrix matrix = update_matrix_strided(&strided, 1, 4 * TILE_COLUMNS_MAX);
+    const size_t size = tiles_size(1, 4, 1);
+    struct arena arena = {aligned_alloc(ARENA_ALIGNMENT, (size + 63) / 64 * 64), size, 0};
+    struct tiles tiles = {0};
+    double sum = 0;
+    tiles_init(&tiles, &matrix, 4, 1, &arena);
+    tiles_run(&tiles, add_what_does_not_commute, nullptr, 1, &sum);
+    assert_true(sum == 1);
+    free(arena.base);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -253,6 +279,7 @@ int main(void)
         cmocka_unit_test(at_most_f_are_dropped_and_all_are_named),
         cmocka_unit_test(never_are_more_flagged_than_45_percent),
         cmocka_unit_test(distances_are_those_of_the_data),
+        cmocka_unit_test(sums_are_added_in_the_order_of_the_tiles),
         cmocka_unit_test(several_tiles_give_the_same_bits_on_any_number_of_threads),
     };
     return cmocka_run_group_tests(tests, nullptr, nullptr);

@@ -461,6 +461,10 @@ static void bulyan_keeps_what_is_near_the_median_of_the_chosen(void **state)
     outcome_deinit(&outcome);
     outcome = run_ok("bulyan f=1", line, 7, 1);
     assert_false(outcome.report.is_selected[6]);
+    size_t chosen = 0;
+    for (size_t i = 0; i < 7; i++)
+        chosen += outcome.report.is_selected[i] ? 1 : 0;
+    assert_int_equal(chosen, 5);
     outcome_deinit(&outcome);
 }
 
