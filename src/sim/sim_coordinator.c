@@ -55,6 +55,7 @@ void server_start(struct world *w)
     struct coordinator_event event;
     sim_narrate(w, "the coordinator starts");
     server->process.up = true;
+    server->cancelled = false;
     server->process.offset_ns = random_below(&w->random, 1000000 * SECOND);
     for (size_t i = 0; i < INSTANCE_ID_BYTES; i++)
         server->instance_id[i] = (uint8_t)random_u64(&w->random);
@@ -314,6 +315,10 @@ static void step(struct world *w, struct coordinator_event event)
     struct coordinator_effects *const effects = malloc(sizeof(*effects));
     CHECK(effects != nullptr);
     note_pauses(server, &event, false);
+    if (event.kind == EV_CANCEL && !server->cancelled) {
+        server->cancelled = true;
+        server->versions_left = 2;
+    }
     coordinator_step(&server->machine, &event, effects);
     sim_tell(w, &effects->traces, COORDINATOR);
     oracle_machine(w, &effects->traces);

@@ -303,6 +303,8 @@ void oracle_commit(struct world *w, const struct coordinator_effect *effect)
                  (unsigned long long)version.number);
     w->result->versions++;
     w->result->outcome = effect->outcome;
+    if (w->server.cancelled && w->server.versions_left-- == 0)
+        sim_fail(w, "a cancelled job goes on");
     check_set(w, record);
     if (effect->undone)
         note_undone(w);
