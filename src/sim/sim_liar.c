@@ -32,15 +32,16 @@ enum lie {
 static void falsify(enum lie lie, struct random *random, struct envelope_header *header,
                     float *values)
 {
+    const uint64_t place = random_below(random, SIM_PARAMETERS);
     switch (lie) {
     case LIE_OTHER_SAMPLES:
         header->samples += 1 + random_below(random, 100);
         break;
     case LIE_NAN:
-        values[random_below(random, SIM_PARAMETERS)] = random_below(random, 2) ? NAN : INFINITY;
+        values[place] = random_below(random, 2) ? NAN : INFINITY;
         break;
     case LIE_NORM:
-        values[random_below(random, SIM_PARAMETERS)] = 1e6F;
+        values[place] = 1e6F;
         break;
     case LIE_NO_SAMPLES:
         header->samples = 0;
@@ -96,9 +97,10 @@ static bool seal(struct world *w, uint32_t index, enum lie lie, struct envelope_
         return false;
     if (lie != LIE_DIGEST)
         archive_put(w, &header->payload_digest, values);
-    if (lie == LIE_GARBAGE)
-        envelope->data[random_below(&w->random, envelope->size)] ^=
-            (uint8_t)(1 + random_below(&w->random, 255));
+    if (lie == LIE_GARBAGE) {
+        const uint64_t at = random_below(&w->random, envelope->size);
+        envelope->data[at] ^= (uint8_t)(1 + random_below(&w->random, 255));
+    }
     return true;
 }
 

@@ -90,8 +90,10 @@ static void dial(struct world *w, uint32_t index)
                  .attempt = node->machine.kept.key.attempt,
                  .payload_digest = node->machine.kept.key.payload_digest}};
     memcpy(request.spiffe_id, w->names[index], sizeof(request.spiffe_id));
-    if (node->liar && sim_strikes(w, SIM_LIAR, 0.3)) /* it says that it saw a later epoch */
-        request.epoch_seen += 1 + (random_u64(&w->random) >> random_below(&w->random, 63));
+    if (node->liar && sim_strikes(w, SIM_LIAR, 0.3)) { /* it says that it saw a later epoch */
+        const uint64_t bits = random_below(&w->random, 63);
+        request.epoch_seen += 1 + (random_u64(&w->random) >> bits);
+    }
     CHECK(join_request_encode(&request, &join->bytes) == STATUS_OK);
     join->node = index;
     join->work_id = node->process.incarnation;

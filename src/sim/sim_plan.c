@@ -46,16 +46,10 @@ static void draw_machine(struct random *random, struct sim_plan *plan)
     static const enum late_policy policies[] = {LATE_DISCARD, LATE_NEXT_ROUND, LATE_MOMENTUM,
                                                 LATE_NEXT_ROUND};
     const uint32_t least = plan->nodes < 3 ? plan->nodes : 3;
-    plan->machine = (struct coordinator_settings){
-        .k_threshold = pick(random, thresholds, 4),
-        .share = pick(random, shares, 4),
-        .over_selection = pick(random, over_selections, 3),
-        .cooldown_rounds = (uint32_t)random_below(random, 4),
+    struct coordinator_settings *const machine = &plan->machine;
+    *machine = (struct coordinator_settings){
         .seed = plan->seed,
-        .late = policies[random_below(random, 4)],
-        .max_staleness = 1 + (uint32_t)random_below(random, 6),
         .staleness = STALENESS_POLYNOMIAL,
-        .staleness_exponent = pick(random, exponents, 3),
         .convergence = {.window_size = 5,
                         .patience = 1000000,
                         .divergence_patience = 3,
@@ -63,24 +57,33 @@ static void draw_machine(struct random *random, struct sim_plan *plan)
                         .max_rounds = 1},
         .schedule =
             {.kind = SCHEDULE_CONSTANT, .rate = 1, .factor = 1, .every = 1, .tau = 1, .rounds = 1},
-        .timeout_ns = (2 + random_below(random, 6)) * SECOND,
         .start_timeout_ns = 5 * SECOND,
         .linger_ns = 30 * SECOND,
-        .min_updates = 1 + (uint32_t)random_below(random, least),
-        .start_nodes = 1 + (uint32_t)random_below(random, plan->nodes),
-        .rounds_max = 4 + random_below(random, 17),
-        .samples_max = 100 + random_below(random, 1000),
-        .validate = random_below(random, 4) > 0,
-        .validates_received = random_below(random, 4) == 0,
     };
+    /* One after another: in an initialiser the order of the draws would be the compiler's. */
+    machine->k_threshold = pick(random, thresholds, 4);
+    machine->share = pick(random, shares, 4);
+    machine->over_selection = pick(random, over_selections, 3);
+    machine->cooldown_rounds = (uint32_t)random_below(random, 4);
+    machine->late = policies[random_below(random, 4)];
+    machine->max_staleness = 1 + (uint32_t)random_below(random, 6);
+    machine->staleness_exponent = pick(random, exponents, 3);
+    machine->timeout_ns = (2 + random_below(random, 6)) * SECOND;
+    machine->min_updates = 1 + (uint32_t)random_below(random, least);
+    machine->start_nodes = 1 + (uint32_t)random_below(random, plan->nodes);
+    machine->rounds_max = 4 + random_below(random, 17);
+    machine->samples_max = 100 + random_below(random, 1000);
+    machine->validate = random_below(random, 4) > 0;
+    machine->validates_received = random_below(random, 4) == 0;
 }
 
 static void draw_optimiser(struct random *random, struct sim_plan *plan)
 {
     static const enum server_optimiser_kind kinds[] = {OPTIMISER_SGD, OPTIMISER_MOMENTUM,
                                                        OPTIMISER_ADAM};
+    const enum server_optimiser_kind kind = kinds[random_below(random, 3)];
     plan->optimiser = (struct server_optimiser){
-        .kind = kinds[random_below(random, 3)],
+        .kind = kind,
         .momentum = random_below(random, 2) == 0 ? 0.9 : 0.5,
         .beta2 = 0.99,
         .epsilon = 1e-3,
