@@ -317,7 +317,8 @@ static void step(struct world *w, struct coordinator_event event)
     note_pauses(server, &event, false);
     if (event.kind == EV_CANCEL && !server->cancelled) {
         server->cancelled = true;
-        server->versions_left = 2;
+        server->is_on_its_way = server->machine.phase >= COORDINATOR_CLOSING &&
+                                server->machine.phase <= COORDINATOR_RESTORING;
     }
     coordinator_step(&server->machine, &event, effects);
     sim_tell(w, &effects->traces, COORDINATOR);

@@ -131,11 +131,11 @@ struct server {
     uint64_t math_ns; /* when its last arithmetic ends */
     uint64_t disk_ns; /* when its last write ends */
     uint8_t instance_id[INSTANCE_ID_BYTES];
-    bool ended;             /* it exited by itself, with an outcome */
-    bool asked_pause;       /* the last that it was asked for */
-    bool told_paused;       /* the last that it heard to be durable */
-    bool cancelled;         /* it was told to end the job */
-    uint64_t versions_left; /* of a cancelled job: the one on its way, and the end */
+    bool ended;         /* it exited by itself, with an outcome */
+    bool asked_pause;   /* the last that it was asked for */
+    bool told_paused;   /* the last that it heard to be durable */
+    bool cancelled;     /* it was told to end the job */
+    bool is_on_its_way; /* of a cancelled job: one version more */
 };
 
 /* What an oracle knows of a node's update for one round. */

@@ -303,9 +303,12 @@ void oracle_commit(struct world *w, const struct coordinator_effect *effect)
                  (unsigned long long)version.number);
     w->result->versions++;
     w->result->outcome = effect->outcome;
-    if (w->server.cancelled && w->server.versions_left-- == 0)
-        sim_fail(w, "a cancelled job goes on");
     check_set(w, record);
+    if (w->server.cancelled && record->head.accepted_count > 0) {
+        if (!w->server.is_on_its_way)
+            sim_fail(w, "a cancelled job goes on");
+        w->server.is_on_its_way = false;
+    }
     if (effect->undone)
         note_undone(w);
     const struct model_file *const model =
