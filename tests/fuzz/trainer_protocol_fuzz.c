@@ -71,8 +71,8 @@ static const char *const seeds[] = {
     "\x04{\"type\":\"ready\",\"protocol\":1,\"name\":\"a\\u00e9\",\"heartbeats\":true}\n",
     "\x7f{\"type\":\"heartbeat\",\"id\":3,\"progress\":0.5}\n{\"type\":\"heartbeat\",\"id\":3}\n",
     "\x10{\"type\":\"trained\",\"id\":3,\"samples\":7,\"loss\":0.25,\"accuracy\":1}\n",
-    "\x02{\"type\":\"trained\",\"id\":3,\"samples\":7,\"loss\":NaN,\"holdout_samples\":2,"
-    "\"holdout_loss\":1e3,\"holdout_accuracy\":0.5}\n",
+    ("\x02{\"type\":\"trained\",\"id\":3,\"samples\":7,\"loss\":NaN,\"holdout_samples\":2,"
+     "\"holdout_loss\":1e3,\"holdout_accuracy\":0.5}\n"),
     "\x20{\"type\":\"failed\",\"id\":18446744073709551615,\"reason\":\"\\ud83d\\ude00\"}\n\n[]\n",
 };
 

@@ -57,8 +57,8 @@ static void a_wrong_figure_still_says_whose_answer_it_is(void **state)
         "{\"type\":\"trained\",\"id\":7,\"samples\":1,\"loss\":0,\"accuracy\":NaN}",
         "{\"type\":\"trained\",\"id\":7,\"samples\":1,\"loss\":0,\"accuracy\":-0.1}",
         "{\"type\":\"trained\",\"id\":7,\"samples\":1,\"loss\":0,\"holdout_accuracy\":1}",
-        "{\"type\":\"trained\",\"id\":7,\"samples\":1,\"loss\":0,\"holdout_accuracy\":1,"
-        "\"holdout_samples\":1}",
+        ("{\"type\":\"trained\",\"id\":7,\"samples\":1,\"loss\":0,\"holdout_accuracy\":1,"
+         "\"holdout_samples\":1}"),
     };
     for (size_t i = 0; i < sizeof(lines) / sizeof(*lines); i++) {
         struct trainer_message message;
