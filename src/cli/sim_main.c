@@ -40,17 +40,23 @@ struct tally {
     char failure[SIM_FAILURE_MAX];
 };
 
-/* For the last words of a process whose assertion fails. */
-static uint64_t running_seed;
+/* The last words of a process whose assertion fails, written before each run: a signal handler may
+ * not. */
+static char last_words[160];
+static size_t last_words_size;
 
 static void on_abort(int number)
 {
-    char line[160];
-    const int size = snprintf(line, sizeof(line),
+    (void)!write(STDOUT_FILENO, last_words, last_words_size);
+}
+
+static void prepare_last_words(uint64_t seed)
+{
+    const int size = snprintf(last_words, sizeof(last_words),
                               "seed %" PRIu64 " fails by an assertion\n  fedra sim --seeds %" PRIu64
                               " --trace (with the same --nodes and --only)\n",
-                              running_seed, running_seed);
-    (void)!write(STDOUT_FILENO, line, (size_t)size);
+                              seed, seed);
+    last_words_size = (size_t)size;
 }
 
 static double now_s(void)
@@ -124,7 +130,7 @@ static void run_seeds(const struct run *run, uint64_t job, double end_s, struct 
          seed += run->request.jobs) {
         struct sim_plan plan;
         struct sim_result result;
-        running_seed = seed;
+        prepare_last_words(seed);
         sim_plan_draw(seed, (uint32_t)run->request.nodes, run->faults, &plan);
         sim_run(&plan, run->request.trace ? stdout : nullptr, &result);
         add_run(ret_tally, &result);

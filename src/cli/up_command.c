@@ -303,7 +303,8 @@ static uint64_t count_rounds(struct up *up)
     if (file == nullptr)
         return up->rounds;
     up->rounds = 0;
-    for (size_t size; (size = fread(buffer, 1, sizeof(buffer), file)) > 0;) {
+    while (!feof(file) && !ferror(file)) {
+        const size_t size = fread(buffer, 1, sizeof(buffer), file);
         for (size_t i = 0; i < size; i++)
             up->rounds += buffer[i] == '\n';
     }

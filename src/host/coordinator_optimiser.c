@@ -41,6 +41,7 @@ enum status optimiser_open(struct coordinator_host *host, struct error *err)
                                     &host->accumulator);
     if (status != STATUS_OK || vectors == 0)
         return status;
+    CHECK(vectors <= sizeof(names) / sizeof(names[0]));
     struct layout_builder *builder = nullptr;
     status = layout_builder_create(&builder);
     if (status != STATUS_OK)

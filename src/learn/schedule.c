@@ -12,9 +12,11 @@ static double share_of_rate(const struct schedule *schedule, uint64_t t)
     switch (schedule->kind) {
     case SCHEDULE_CONSTANT:
         return 1;
-    case SCHEDULE_STEP:
+    case SCHEDULE_STEP: {
         CHECK(schedule->factor > 0 && schedule->factor <= 1 && schedule->every > 0);
-        return pow(schedule->factor, (double)(t / schedule->every));
+        const uint64_t steps = t / schedule->every;
+        return pow(schedule->factor, (double)steps);
+    }
     case SCHEDULE_EXPONENTIAL:
         CHECK(schedule->tau > 0);
         return exp(-(double)t / schedule->tau);

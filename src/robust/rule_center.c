@@ -4,6 +4,8 @@
  */
 #include "robust/rules.h"
 
+#include "base/check.h"
+
 #include <math.h>
 
 /* The geometric median: see find_geometric_median. */
@@ -73,6 +75,7 @@ void find_geometric_median(const struct points *points, const bool *is_active, s
         active += is_in(is_active, i) ? 1 : 0;
     for (size_t i = 0; i < points->side; i++)
         ret_weights[i] = i < count && is_in(is_active, i) ? 1.0 / (double)active : 0;
+    CHECK(points->side > 0);
     const uint64_t afforded = WEISZFELD_WORK_MAX / (points->side * points->side) + 100;
     const uint64_t steps = afforded < WEISZFELD_STEPS_MAX ? afforded : WEISZFELD_STEPS_MAX;
     for (uint64_t i = 0; i < steps; i++) {
@@ -96,12 +99,12 @@ void rule_centered_clipping(struct rule_call *call, double *ret_weights)
 {
     const struct points *const points = call->points;
     const double tau = recipe_value(call->recipe, call->rule, PARAM_TAU);
-    const double steps = recipe_value(call->recipe, call->rule, PARAM_ITERATIONS);
+    const uint64_t steps = (uint64_t)recipe_value(call->recipe, call->rule, PARAM_ITERATIONS);
     const size_t used = call->arena->used;
     double *const distances = arena_take(call->arena, points->side, sizeof(*distances));
     memset(ret_weights, 0, points->side * sizeof(*ret_weights));
     ret_weights[points->count] = 1; /* the origin */
-    for (double step = 0; step < steps; step++) {
+    for (uint64_t step = 0; step < steps; step++) {
         double kept = 1;
         points_distances_from(points, ret_weights, distances);
         for (size_t i = 0; i < points->count; i++) {

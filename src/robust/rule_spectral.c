@@ -133,7 +133,7 @@ void rule_dnc(struct rule_call *call, double *ret_weights)
     const size_t count = points->count;
     const size_t source_side = points->source_count + 1;
     const uint64_t d = call->tiles->matrix->d;
-    const double iterations = recipe_value(call->recipe, call->rule, PARAM_ITERATIONS);
+    const uint64_t iterations = (uint64_t)recipe_value(call->recipe, call->rule, PARAM_ITERATIONS);
     const double wanted = recipe_value(call->recipe, call->rule, PARAM_COORDINATES);
     const size_t drawn_count = (double)d < wanted ? (size_t)d : (size_t)wanted;
     const size_t used = call->arena->used;
@@ -148,7 +148,7 @@ void rule_dnc(struct rule_call *call, double *ret_weights)
     random_init(&random, (uint64_t)recipe_value(call->recipe, call->rule, PARAM_SEED), RULE_DNC, 0);
     for (size_t i = 0; i < count; i++)
         shares[i] = 1;
-    for (double iteration = 0; iteration < iterations; iteration++) {
+    for (uint64_t iteration = 0; iteration < iterations; iteration++) {
         draw_coordinates(&random, d, drawn_count, drawn);
         measure_drawn(call, drawn, drawn_count, sums);
         points_project(points, sums, gram);

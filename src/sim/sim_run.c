@@ -275,6 +275,7 @@ static struct layout *make_layout(uint32_t vectors)
     const uint64_t shape = SIM_PARAMETERS;
     struct layout_builder *builder = nullptr;
     struct layout *layout = nullptr;
+    CHECK(vectors <= sizeof(names) / sizeof(names[0]));
     CHECK(layout_builder_create(&builder) == STATUS_OK);
     for (uint32_t i = 0; i < vectors; i++)
         CHECK(layout_builder_add(builder, names[i], 1, DTYPE_F32, 1, &shape, nullptr) == STATUS_OK);

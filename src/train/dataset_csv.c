@@ -369,7 +369,7 @@ static enum status open_file(const char *path, gzFile *ret_file, struct error *e
         return error_set(err, STATUS_INVAL, "%s: is not a file; give a CSV file, plain or .gz",
                          path);
     errno = 0;
-    gzFile const file = gzopen(path, "rbe");
+    gzFile file = gzopen(path, "rbe");
     if (file == nullptr)
         return errno == 0 ? error_set(err, STATUS_NO_MEMORY, "%s: no memory to open it", path)
                           : error_set_errno(err, STATUS_IO, errno, "%s: cannot be opened", path);

@@ -197,6 +197,7 @@ static enum status take_labels(const struct pair *pair, uint32_t classes, uint8_
 static enum status take_samples(const struct pair *pair, uint32_t classes, const uint32_t *indices,
                                 uint32_t count, struct dataset *ret_dataset, struct error *err)
 {
+    CHECK(pair->x != nullptr && pair->y != nullptr);
     const bool bytes = pair->x->dtype == DTYPE_U8;
     struct dataset set = {.samples = count, .features = pair->features};
     enum status status = STATUS_OK;
@@ -250,7 +251,7 @@ enum status dataset_safetensors_labels(const char *path, uint32_t classes, uint8
                                        uint32_t *ret_samples, struct error *err)
 {
     struct safetensors *file = nullptr;
-    struct pair pair;
+    struct pair pair = {0};
     enum status status = check_classes(classes, err);
     if (status == STATUS_OK)
         status = open_pair(path, &file, &pair, err);
@@ -267,7 +268,7 @@ enum status dataset_safetensors_load(const char *path, uint32_t classes, const u
                                      uint32_t count, struct dataset *ret_dataset, struct error *err)
 {
     struct safetensors *file = nullptr;
-    struct pair pair;
+    struct pair pair = {0};
     enum status status = check_classes(classes, err);
     if (status == STATUS_OK)
         status = open_pair(path, &file, &pair, err);
@@ -283,7 +284,7 @@ enum status dataset_safetensors_features(const char *path, uint32_t *ret_feature
                                          struct error *err)
 {
     struct safetensors *file = nullptr;
-    struct pair pair;
+    struct pair pair = {0};
     const enum status status = open_pair(path, &file, &pair, err);
     if (status != STATUS_OK)
         return status;
@@ -296,7 +297,7 @@ enum status dataset_safetensors_read(const char *name, struct slice data, uint32
                                      struct dataset *ret_dataset, struct error *err)
 {
     struct safetensors *file = nullptr;
-    struct pair pair;
+    struct pair pair = {0};
     enum status status = check_classes(classes, err);
     if (status == STATUS_OK)
         status = safetensors_open(data, &file, err);

@@ -52,7 +52,7 @@ enum status unpack_gzip(const char *from, const char *to, struct error *err)
     int fd = -1;
     char *const chunk = malloc(CHUNK_BYTES);
     errno = 0;
-    const gzFile in = gzopen(from, "rbe");
+    gzFile in = gzopen(from, "rbe");
     if (chunk == nullptr || (in == nullptr && errno == 0)) {
         status = error_set(err, STATUS_NO_MEMORY, "%s: no memory to unpack it", from);
         goto out;
