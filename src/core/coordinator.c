@@ -74,6 +74,8 @@ static void start_members(struct coordinator *c, const struct coordinator_event 
         if (event->start.histories == nullptr)
             continue;
         const struct member_history *const history = &event->start.histories[i];
+        member->contributed = !history->is_away;
+        member->expected = !history->is_away;
         member->asked_round = history->asked_round;
         member->counted_round = history->counted_round;
         member->samples = history->samples;

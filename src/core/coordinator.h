@@ -84,6 +84,7 @@ enum coordinator_event_kind {
 
 /* What the store knows of a member beyond its name. */
 struct member_history {
+    bool is_away; /* it had no part in the last version: not waited for, yet not forgotten */
     uint64_t asked_round;
     uint64_t counted_round;
     uint64_t samples;
@@ -113,7 +114,7 @@ struct coordinator_event {
             struct version_ref version;
             uint64_t open_round;
             enum outcome outcome;
-            const char *const *members;             /* active names, any order */
+            const char *const *members;             /* names, any order */
             const struct member_history *histories; /* as members; null: nothing is known */
             uint32_t member_count;
             const struct base_ref *bases; /* of earlier rounds, any order */

@@ -87,8 +87,10 @@ struct start_state {
     struct convergence convergence;
 };
 
-static enum status load_roster(struct coordinator_host *host, struct start_state *state,
-                               struct error *err)
+/* Those who had a part in the last version, or the others: what these were last counted for may
+ * still weigh. */
+static enum status load_members(struct coordinator_host *host, bool are_away,
+                                struct start_state *state, struct error *err)
 {
     const uint64_t capacity = host->config->limits.nodes_max;
     struct store_member member = {.name = ""};
@@ -98,16 +100,24 @@ static enum status load_roster(struct coordinator_host *host, struct start_state
             return STATUS_OK;
         if (status != STATUS_OK)
             return status;
-        if (!member.active || state->count == capacity)
+        if (member.active == are_away || state->count == capacity)
             continue;
         memcpy(state->names[state->count], member.name, STORE_NAME_MAX);
         state->pointers[state->count] = state->names[state->count];
         state->histories[state->count] =
-            (struct member_history){.asked_round = member.asked_round,
+            (struct member_history){.is_away = are_away,
+                                    .asked_round = member.asked_round,
                                     .counted_round = member.counted_round,
                                     .samples = member.samples};
         state->count++;
     }
+}
+
+static enum status load_roster(struct coordinator_host *host, struct start_state *state,
+                               struct error *err)
+{
+    const enum status status = load_members(host, false, state, err);
+    return status == STATUS_OK ? load_members(host, true, state, err) : status;
 }
 
 /* What late updates may have started from: the version of each of the last rounds. */

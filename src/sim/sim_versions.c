@@ -268,13 +268,12 @@ static void read_roster(struct world *w, struct start_state *state, struct coord
 {
     struct store_member member = {.name = ""};
     while (store_find_member_after(w->store, member.name, &member, nullptr) == STATUS_OK) {
-        if (!member.active)
-            continue;
         const uint32_t at = event->start.member_count++;
         CHECK(at < w->plan->nodes);
         memcpy(state->names[at], member.name, STORE_NAME_MAX);
         state->pointers[at] = state->names[at];
-        state->histories[at] = (struct member_history){.asked_round = member.asked_round,
+        state->histories[at] = (struct member_history){.is_away = !member.active,
+                                                       .asked_round = member.asked_round,
                                                        .counted_round = member.counted_round,
                                                        .samples = member.samples};
     }

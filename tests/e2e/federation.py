@@ -186,6 +186,11 @@ class Run:
                 states.setdefault((round_, digest), []).append((state, detail))
             for (round_, digest), history in states.items():
                 names = [state for state, _detail in history]
+                # What a job that was interrupted turned away unseen, it may be offered again once it goes on.
+                while "DROPPED" in names and "HELD" in names[names.index("DROPPED"):]:
+                    end = names.index("DROPPED")
+                    assert "ACCEPTED" not in names[:end] and "COUNTED" not in names[:end], f"{node} round {round_} ended {names}"
+                    names = names[end + 1:]
                 in_database = (node, round_, digest) in counted
                 if "ACCEPTED" in names:
                     seen += 1

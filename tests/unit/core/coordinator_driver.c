@@ -230,11 +230,10 @@ void store_commit(uint64_t number)
     for (uint32_t i = 0; i < c.roster.count; i++) {
         const struct member *const member = &members[c.roster.order[i]];
         const uint32_t at = start.start.member_count;
-        if (!member_stays(member, c.round))
-            continue;
         memcpy(stored_names[at], member->name, sizeof(member->name));
         stored_pointers[at] = stored_names[at];
         stored_histories[at] = (struct member_history){
+            .is_away = !member_stays(member, c.round),
             .asked_round = member->asked_round,
             .counted_round = member->accepted ? member->key.round : member->counted_round,
             .samples = member->samples};

@@ -517,6 +517,34 @@ static void momentum_is_for_no_other_policy_and_known_after_a_restart(void **sta
     assert_int_equal(member_of("d")->weight_samples, 10);
 }
 
+static void who_was_away_when_the_coordinator_died_keeps_its_weight(void **state)
+{
+    const struct coordinator_settings settings = settings_of(LATE_MOMENTUM);
+    boot_three(settings);
+    offer_and_fold("d", 3);
+    offer_and_fold("a", 1);
+    close_and_commit(1);
+    leave(member_of("d")->session);
+    offer_and_fold("a", 1);
+    offer_and_fold("b", 2);
+    close_and_commit(2);
+    restart(settings, stored());
+    assert_false(member_of("d")->expected); /* nobody waits for it */
+    assert_true(member_of("a")->expected);
+    assert_int_equal(member_of("d")->weight_samples, 10);
+    join("d", 1);
+    join("a", 2);
+    join("b", 3);
+    offer_and_fold("a", 1);
+    offer_and_fold("b", 1);
+    assert_false(member_of("d")->stands_in); /* the open round is not its own */
+    close_and_commit(3);
+    offer_and_fold("a", 1);
+    offer_and_fold("b", 1);
+    assert_true(member_of("d")->stands_in);
+    assert_int_equal(c.stand_ins, 1);
+}
+
 static void samples_are_bounded_before_they_weigh(void **state)
 {
     struct coordinator_settings settings = settings_of(LATE_MOMENTUM);
@@ -554,6 +582,7 @@ int main(void)
         cmocka_unit_test(late_updates_count_towards_min_updates_but_not_towards_k),
         cmocka_unit_test(momentum_stands_in_for_who_is_late),
         cmocka_unit_test(momentum_is_for_no_other_policy_and_known_after_a_restart),
+        cmocka_unit_test(who_was_away_when_the_coordinator_died_keeps_its_weight),
         cmocka_unit_test(samples_are_bounded_before_they_weigh),
     };
     return cmocka_run_group_tests(tests, nullptr, nullptr);

@@ -173,10 +173,11 @@ static void start_coordinator(struct world *w)
     w->timer_ns = NO_DEADLINE;
     uint32_t count = 0;
     for (uint32_t i = 0; i < w->settings.nodes; i++) {
-        if (w->nodes[i].row.active) {
+        if (w->nodes[i].row.is_known) {
             sim_name_of(i, names[count]);
             members[count] = names[count];
             histories[count] = w->nodes[i].row.history;
+            histories[count].is_away = !w->nodes[i].row.active;
             count++;
         }
     }

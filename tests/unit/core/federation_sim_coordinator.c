@@ -26,6 +26,7 @@ static void begin_commit(struct world *w, const struct coordinator_effect *effec
         const bool in_set = effect->round > 0 && member->accepted;
         const bool counted = in_set && !effect->undone;
         *row = (struct row){
+            .is_known = true,
             .active = member_stays(member, effect->round),
             .in_set = in_set,
             .key = member->key,

@@ -39,6 +39,7 @@ enum happening_kind {
 
 /* What the store is told of a member; as host/coordinator_commit.c gathers it. */
 struct row {
+    bool is_known;
     bool active;
     bool in_set;
     struct member_history history;
