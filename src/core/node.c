@@ -66,6 +66,7 @@ static void push(struct node *node, struct node_effects *effects)
     if (!node->connected || node->push_id != 0)
         return;
     node->push_id = ++node->next_id;
+    node->push_is_outdated = false;
     struct node_effect *const effect = add(effects, NODE_FX_PUSH);
     effect->id = node->push_id;
     effect->key = node->kept.key;
@@ -286,6 +287,7 @@ static void on_held(struct node *node, const struct node_event *event, struct no
         return;
     }
     node->asked_for_kept = false;
+    node->push_is_outdated = node->push_id != 0;
     node->kept = (struct kept_update){
         .state = UPDATE_HELD, .key = event->key, .base_id = node->working.version.id};
     trace(node, effects, TRACE_HELD, event->key.round, 0, REASON_UNSPECIFIED);
@@ -309,6 +311,15 @@ static void on_receipt(struct node *node, const struct node_event *event,
 {
     CHECK(node->push_id != 0 && event->id == node->push_id);
     node->push_id = 0;
+    if (event->status == STATUS_OK && node->push_is_outdated) {
+        /* It answers for the update before the kept one, which nobody was offered yet. */
+        if (!event->receipt.accepted &&
+            reason_class_of(event->receipt.reason) == REASON_CLASS_AGAIN && node->connected)
+            wait_to_retry(node);
+        else
+            work_on(node, effects);
+        return;
+    }
     if (event->status != STATUS_OK || node->kept.state != UPDATE_HELD) {
         /* No answer, or settled meanwhile: the next Join or the wait decides. */
         if (node->kept.state == UPDATE_HELD && node->connected)

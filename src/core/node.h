@@ -136,8 +136,9 @@ struct node {
     uint64_t work_id;
     uint64_t raise_id; /* 0: none under way */
     uint64_t raise_epoch;
-    uint64_t push_id;  /* 0: none under way */
-    uint64_t retry_ns; /* the next wait */
+    uint64_t push_id;      /* 0: none under way */
+    bool push_is_outdated; /* the push under way is of the update before the kept one */
+    uint64_t retry_ns;     /* the next wait */
     uint64_t deadline_ns;
     uint64_t timer_ns;
     bool connected;

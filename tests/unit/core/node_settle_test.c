@@ -95,11 +95,60 @@ static void what_was_turned_away_is_offered_when_its_round_is_asked_for_anew(voi
     assert_null(effect(NODE_FX_PUSH));
 }
 
+/*
+ * The coordinator stood still with the offered update on its way, and closed the round. The node
+ * makes the next update before it hears what became of the offer.
+ */
+static void hold_the_next_while_the_offer_is_under_way(void)
+{
+    begin();
+    step((struct node_event){.kind = NODE_EV_COUNTED,
+                             .settled.key = {.round = 4, .payload_digest = digest(50)}});
+    step((struct node_event){.kind = NODE_EV_BEACON,
+                             .beacon = {.epoch = 1, .round = 5, .version = {.id = digest(4)}}});
+    step((struct node_event){.kind = NODE_EV_PULLED, .id = n.work_id});
+    step((struct node_event){.kind = NODE_EV_TRAINED, .id = n.work_id});
+    step((struct node_event){.kind = NODE_EV_HELD,
+                             .id = n.work_id,
+                             .key = {.epoch = 1, .round = 5, .payload_digest = digest(51)}});
+    assert_int_equal(n.kept.state, UPDATE_HELD);
+    assert_null(effect(NODE_FX_PUSH)); /* one at a time */
+}
+
+static void a_receipt_for_an_earlier_offer_says_nothing_about_the_next_update(void **state)
+{
+    static const struct node_event answers[] = {
+        {.kind = NODE_EV_RECEIPT, .receipt = {.accepted = true}},
+        {.kind = NODE_EV_RECEIPT, .receipt = {.reason = REASON_ROUND_CLOSED}},
+        {.kind = NODE_EV_RECEIPT, .receipt = {.reason = REASON_NORM}},
+        {.kind = NODE_EV_RECEIPT, .receipt = {.reason = REASON_BUSY}},
+        {.kind = NODE_EV_RECEIPT, .status = STATUS_UNREACHABLE},
+    };
+    for (int i = 0; i < 5; i++) {
+        hold_the_next_while_the_offer_is_under_way();
+        struct node_event answer = answers[i];
+        answer.id = n.push_id;
+        step(answer);
+        assert_null(effect(NODE_FX_NOTE));
+        assert_int_equal(n.kept.state, UPDATE_HELD);
+        if (i >= 3) { /* for those there is a wait before the next offer */
+            assert_null(effect(NODE_FX_PUSH));
+            step((struct node_event){.kind = NODE_EV_TIMER, .now_ns = 100});
+        }
+        assert_non_null(effect(NODE_FX_PUSH));
+        assert_int_equal(effect(NODE_FX_PUSH)->key.round, 5);
+        step((struct node_event){
+            .kind = NODE_EV_RECEIPT, .id = n.push_id, .receipt = {.accepted = true}});
+        assert_int_equal(n.kept.state, UPDATE_ACCEPTED);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(only_what_names_round_and_payload_settles),
         cmocka_unit_test(what_was_turned_away_is_offered_when_its_round_is_asked_for_anew),
+        cmocka_unit_test(a_receipt_for_an_earlier_offer_says_nothing_about_the_next_update),
     };
     return cmocka_run_group_tests(tests, nullptr, nullptr);
 }
