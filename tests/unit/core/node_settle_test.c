@@ -2,35 +2,7 @@
  * node_settle_test.c - what a node's kept update is settled by, and when one that was turned away
  * is offered again. The rest of the node's machine: node_test.c.
  */
-#include "core/node.h"
-
-#include "testing.h"
-
-#include <string.h>
-
-static struct node n;
-static struct node_effects fx;
-
-static void step(struct node_event event)
-{
-    node_step(&n, &event, &fx);
-}
-
-static const struct node_effect *effect(enum node_effect_kind kind)
-{
-    for (uint32_t i = 0; i < fx.count; i++) {
-        if (fx.items[i].kind == kind)
-            return &fx.items[i];
-    }
-    return nullptr;
-}
-
-static struct digest digest(uint8_t fill)
-{
-    struct digest made;
-    memset(made.bytes, fill, sizeof(made.bytes));
-    return made;
-}
+#include "node_driver.h"
 
 static void hear(uint32_t attempt)
 {
@@ -46,6 +18,7 @@ static void begin(void)
     const struct kept_update kept = {.state = UPDATE_HELD,
                                      .key = {.epoch = 1, .round = 4, .payload_digest = digest(50)},
                                      .base_id = digest(3)};
+    now = 0;
     node_init(&n, &settings);
     step((struct node_event){.kind = NODE_EV_START, .start = {.epoch_seen = 1, .kept = kept}});
     step((struct node_event){.kind = NODE_EV_CONNECTED});
@@ -133,7 +106,8 @@ static void a_receipt_for_an_earlier_offer_says_nothing_about_the_next_update(vo
         assert_int_equal(n.kept.state, UPDATE_HELD);
         if (i >= 3) { /* for those there is a wait before the next offer */
             assert_null(effect(NODE_FX_PUSH));
-            step((struct node_event){.kind = NODE_EV_TIMER, .now_ns = 100});
+            now = 100;
+            step((struct node_event){.kind = NODE_EV_TIMER});
         }
         assert_non_null(effect(NODE_FX_PUSH));
         assert_int_equal(effect(NODE_FX_PUSH)->key.round, 5);

@@ -1,47 +1,11 @@
 /*
  * node_test.c - the node's machine, event by event: fencing, keeping, offering, settling.
  */
-#include "core/node.h"
+#include "node_driver.h"
+
 #include "core/trace_text.h"
 
-#include "testing.h"
-
-#include <string.h>
-
 static const uint64_t ms = 1000000;
-
-static struct node n;
-static struct node_effects fx;
-static uint64_t now;
-
-static void step(struct node_event event)
-{
-    event.now_ns = now;
-    node_step(&n, &event, &fx);
-}
-
-static const struct node_effect *effect(enum node_effect_kind kind)
-{
-    for (uint32_t i = 0; i < fx.count; i++) {
-        if (fx.items[i].kind == kind)
-            return &fx.items[i];
-    }
-    return nullptr;
-}
-
-static const struct node_effect *must(enum node_effect_kind kind)
-{
-    const struct node_effect *const found = effect(kind);
-    assert_non_null(found);
-    return found;
-}
-
-static struct digest digest(uint8_t fill)
-{
-    struct digest made;
-    memset(made.bytes, fill, sizeof(made.bytes));
-    return made;
-}
 
 static struct beacon beacon(uint64_t epoch, uint64_t round)
 {
