@@ -28,9 +28,7 @@ size_t geometry_size(uint64_t n)
 
 struct frame frame_choose(size_t row_count, const double *norms, uint32_t *order)
 {
-    for (uint32_t i = 0; i < row_count; i++)
-        order[i] = i;
-    sort_by_key(order, row_count, norms);
+    order_by_key(order, row_count, norms);
     const bool is_huge = norms[order[row_count - 1]] >= ldexp(1, HUGE_EXPONENT);
     return (struct frame){order[(row_count - 1) / 2], is_huge ? HUGE_UNIT : 0};
 }
@@ -331,4 +329,11 @@ void sort_by_key(uint32_t *indices, size_t count, const double *keys)
         indices[end - 1] = kept;
         sift_down(indices, 0, end - 1, keys);
     }
+}
+
+void order_by_key(uint32_t *ret_order, size_t count, const double *keys)
+{
+    for (uint32_t i = 0; i < count; i++)
+        ret_order[i] = i;
+    sort_by_key(ret_order, count, keys);
 }

@@ -91,3 +91,6 @@ void points_distances_from(const struct points *points, const double *weights,
 
 /* indices, u32[count], in ascending order of keys[index], ties by index. Allocates nothing. */
 void sort_by_key(uint32_t *indices, size_t count, const double *keys);
+
+/* ret_order, u32[count]: 0 to count - 1 in that order. */
+void order_by_key(uint32_t *ret_order, size_t count, const double *keys);

@@ -16,9 +16,7 @@ void pre_nnm(struct rule_call *call)
     double *const map = arena_take_zeroed(call->arena, count * points->side, sizeof(*map));
     uint32_t *const order = arena_take(call->arena, count, sizeof(*order));
     for (size_t i = 0; i < count; i++) {
-        for (uint32_t j = 0; j < count; j++)
-            order[j] = j;
-        sort_by_key(order, count, points->distances + i * points->side);
+        order_by_key(order, count, points->distances + i * points->side);
         for (size_t k = 0; k < kept; k++)
             map[i * points->side + order[k]] = 1.0 / (double)kept;
     }
@@ -60,9 +58,7 @@ void pre_arc(struct rule_call *call)
     double *const map = arena_take_zeroed(call->arena, count * points->side, sizeof(*map));
     uint32_t *const order = arena_take(call->arena, count, sizeof(*order));
     const double *const norms = points->distances + count * points->side; /* to the origin */
-    for (uint32_t j = 0; j < count; j++)
-        order[j] = j;
-    sort_by_key(order, count, norms);
+    order_by_key(order, count, norms);
     const double bound = sqrt(norms[order[count > clipped ? count - clipped - 1 : 0]]);
     for (size_t i = 0; i < count; i++) {
         const double norm = sqrt(norms[i]);

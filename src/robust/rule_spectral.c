@@ -116,9 +116,7 @@ static void measure_drawn(const struct rule_call *call, const uint64_t *drawn, s
 static void drop_largest(const double *squares, size_t count, size_t f, uint32_t *order,
                          double *drops)
 {
-    for (uint32_t i = 0; i < count; i++)
-        order[i] = i;
-    sort_by_key(order, count, squares);
+    order_by_key(order, count, squares);
     for (size_t i = count - f; i < count; i++)
         drops[order[i]] += 1;
 }
