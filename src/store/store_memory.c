@@ -334,10 +334,9 @@ static enum status copy_version(const struct store_commit *commit, struct versio
 
 static void mark_parent(struct store_memory *store, const struct store_commit *commit)
 {
-    for (size_t i = 0; i < store->versions.count; i++) {
+    for (size_t i = 0; i < store->versions.count && commit->parent_is_best; i++) {
         struct store_version *const version = &store->versions.items[i].version;
-        version->best |=
-            commit->parent_is_best && digest_equal(&version->id, &commit->version.parent);
+        version->best |= digest_equal(&version->id, &commit->version.parent);
     }
 }
 
