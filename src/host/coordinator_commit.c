@@ -63,7 +63,7 @@ static void commit_free(struct commit_job *work)
     free(work);
 }
 
-static void add_accepted(struct commit_job *work, uint32_t index)
+static void add_accepted(struct commit_job *work, uint32_t index, const struct store_member *row)
 {
     struct coordinator_host *const host = work->host;
     const struct member *const member = &host->machine.roster.members[index];
@@ -82,41 +82,24 @@ static void add_accepted(struct commit_job *work, uint32_t index)
         .signature = {copy->data + update->header_size, copy->size - update->header_size},
         .weight = update->weight,
         .key_id = update->key_id};
-    work->counted[at] = (struct store_counted){.node = work->members[work->member_count - 1].name,
-                                               .round = member->key.round,
-                                               .attempt = member->key.attempt,
-                                               .samples = member->samples,
-                                               .payload_digest = member->key.payload_digest};
-}
-
-static void add_dropped(struct commit_job *work, const struct member *member)
-{
-    work->dropped[work->dropped_count++] =
-        (struct store_dropped){.node = work->members[work->member_count - 1].name,
-                               .round = member->key.round,
-                               .payload_digest = member->key.payload_digest,
-                               .reason = reason_name(REASON_SUPERSEDED)};
+    work->counted[at] = core_counted_row(member, row);
 }
 
 /* What the store is to know of a member when it is started again. */
 static void add_member(struct commit_job *work, uint32_t index)
 {
     const struct member *const member = &work->host->machine.roster.members[index];
-    const bool round = work->effect.kind == FX_COMMIT && work->effect.round > 0;
-    const bool counted = round && member->accepted && !work->effect.undone;
     struct store_member *const row = &work->members[work->member_count++];
-    memcpy(row->name, member->name, sizeof(row->name));
-    row->active = member_stays(member, work->effect.round) || (!round && member->contributed);
-    row->key_id = work->host->accepted[index].key_id;
-    row->asked_round = member->asked_round;
-    row->samples = member->samples;
-    row->counted_round = counted && member->key.round > member->counted_round
-                             ? member->key.round
-                             : member->counted_round;
-    if (counted)
-        add_accepted(work, index);
-    else if (round && member->accepted)
-        add_dropped(work, member);
+    switch (core_member_row(member, &work->effect, &work->host->accepted[index].key_id, row)) {
+    case FATE_COUNTED:
+        add_accepted(work, index, row);
+        break;
+    case FATE_DROPPED:
+        work->dropped[work->dropped_count++] = core_dropped_row(member, row);
+        break;
+    case FATE_NONE:
+        break;
+    }
 }
 
 /* Members in the order of their names, which is that of the record. */

@@ -7,6 +7,7 @@
 #include "host/clock.h"
 #include "host/config.h"
 #include "host/coordinator_control.h"
+#include "host/core_terms.h"
 #include "host/job_figures.h"
 #include "host/log.h"
 #include "host/model_file.h"
@@ -226,8 +227,6 @@ void versions_deinit(struct coordinator_host *host);
 /* Takes the bytes (malloc's, also on error) of a stored state. CORRUPT. */
 [[nodiscard]] enum status optimiser_adopt(struct coordinator_host *host, uint8_t *bytes,
                                           size_t size, struct error *err);
-/* The weight of those for whom the server's momentum is counted. */
-uint64_t optimiser_stand_in_weight(const struct coordinator_host *host);
 /* Empties the accumulator. PEER where the model would not be finite, NO_MEMORY, INVAL. */
 [[nodiscard]] enum status optimiser_close(const struct coordinator_host *host,
                                           const struct close_task *task,
@@ -241,8 +240,6 @@ void optimiser_deinit(struct coordinator_host *host);
                                              const struct node_figures *nodes,
                                              struct coordinator_event *event, struct error *err);
 
-void versions_describe(const struct model_file *file, uint64_t number,
-                       struct version_ref *ret_version);
 /* The figures of the round begin anew. */
 void versions_new_round(struct coordinator_host *host);
 /* From now on that model is the one that is announced and can be pulled. */

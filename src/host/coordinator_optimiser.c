@@ -9,7 +9,6 @@
 #include "host/coordinator_host_internal.h"
 
 #include "base/check.h"
-#include "robust/weight.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -71,29 +70,7 @@ enum status optimiser_adopt(struct coordinator_host *host, uint8_t *bytes, size_
                               "stay the same within a job");
 }
 
-uint64_t optimiser_stand_in_weight(const struct coordinator_host *host)
-{
-    const struct roster *const roster = &host->machine.roster;
-    uint64_t weight = 0;
-    for (uint32_t i = 0; i < roster->count; i++) {
-        const struct member *const member = &roster->members[roster->order[i]];
-        if (member->stands_in)
-            weight += weight_from_samples(member->samples,
-                                          (uint32_t)host->config->limits.samples_max, 1.0);
-    }
-    return weight;
-}
-
-/* 1 - momentum^steps: a moving average that began at 0 is short by that factor. */
-static double warmth(double momentum, uint64_t steps)
-{
-    double power = 1;
-    for (uint64_t i = 0; i < steps && power > 1e-20; i++)
-        power *= momentum;
-    return 1 - power;
-}
-
-/* mean <- (weight * mean + late * direction) / (weight + late). */
+/* The momentum in the place of who is late. */
 static enum status count_momentum(const struct coordinator_host *host, uint64_t steps,
                                   uint64_t late_weight, double *mean)
 {
@@ -101,7 +78,6 @@ static enum status count_momentum(const struct coordinator_host *host, uint64_t 
     const double weight =
         (double)(host->robust != nullptr ? robust_round_weight_sum(host->robust)
                                          : accumulator_weight_sum(host->accumulator));
-    const double late = (double)late_weight;
     if (host->optimiser_state == nullptr || late_weight == 0 || steps == 0)
         return STATUS_OK;
     double *const direction = malloc(sizeof(*direction) * count);
@@ -109,10 +85,8 @@ static enum status count_momentum(const struct coordinator_host *host, uint64_t 
         return STATUS_NO_MEMORY;
     server_optimiser_direction(&host->optimiser, model_file_parameters(host->optimiser_state),
                                direction, count);
-    const double share = late / (weight + late);
-    const double scale = share / warmth(host->optimiser.momentum, steps);
-    for (uint64_t i = 0; i < count; i++)
-        mean[i] = (1 - share) * mean[i] + scale * direction[i];
+    server_optimiser_stand_in(&host->optimiser, steps, weight, (double)late_weight, direction, mean,
+                              count);
     free(direction);
     return STATUS_OK;
 }

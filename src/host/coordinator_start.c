@@ -4,19 +4,9 @@
 #include "host/coordinator_host_internal.h"
 
 #include "host/coordinator_commit.h"
-#include "wire/control.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-static enum outcome outcome_of(const char *name)
-{
-    for (int i = OUTCOME_CONVERGED; i <= OUTCOME_CANCELLED; i++) {
-        if (strcmp(name, control_outcome_name((enum wire_outcome)i)) == 0)
-            return (enum outcome)i;
-    }
-    return OUTCOME_NONE;
-}
 
 /* The whole of a stored file, malloc's. CORRUPT where it is longer than room. */
 static enum status read_file(struct coordinator_host *host, const char *name, size_t room,
@@ -104,11 +94,7 @@ static enum status load_members(struct coordinator_host *host, bool are_away,
             continue;
         memcpy(state->names[state->count], member.name, STORE_NAME_MAX);
         state->pointers[state->count] = state->names[state->count];
-        state->histories[state->count] =
-            (struct member_history){.is_away = are_away,
-                                    .asked_round = member.asked_round,
-                                    .counted_round = member.counted_round,
-                                    .samples = member.samples};
+        state->histories[state->count] = core_member_history(&member);
         state->count++;
     }
 }
@@ -168,7 +154,7 @@ static enum status read_state(struct coordinator_host *host, struct coordinator_
         return status;
     event->start.epoch = summary.epoch;
     event->start.open_round = summary.open_round;
-    event->start.outcome = outcome_of(summary.outcome);
+    event->start.outcome = core_outcome(summary.outcome);
     event->start.paused = summary.paused;
     status = store_find_latest(host->store, &version, nullptr, err);
     if (status == STATUS_NOT_FOUND)
@@ -179,7 +165,7 @@ static enum status read_state(struct coordinator_host *host, struct coordinator_
         return status;
     versions_serve(host, host->model);
     event->start.has_version = true;
-    versions_describe(host->model, version.number, &event->start.version);
+    event->start.version = core_version(host->model, version.number);
     event->start.version.id = version.id;
     status = load_optimiser(host, summary.state_file, err);
     if (status == STATUS_OK)

@@ -91,25 +91,6 @@ static void refuse(struct coordinator_host *host, uint64_t ticket, const char *w
     hub_receipt(host->hub, ticket, &receipt);
 }
 
-static struct update_info make_info(const struct envelope_header *header, uint64_t ticket)
-{
-    return (struct update_info){
-        .name = header->spiffe_id,
-        .key = {.epoch = header->epoch,
-                .round = header->round,
-                .attempt = header->attempt,
-                .payload_digest = header->payload_digest},
-        .base_id = header->base_id,
-        .samples = header->samples,
-        .loss = header->loss,
-        .report = {.loss = header->holdout_loss,
-                   .accuracy = header->holdout_accuracy,
-                   .samples = header->has_holdout_loss ? header->holdout_samples : 0,
-                   .has_accuracy = header->has_holdout_accuracy},
-        .blob = {.id = ticket, .bytes = header->payload_length, .digest = header->payload_digest},
-    };
-}
-
 /* What can be said before the payload is there; UNSPECIFIED: go on. */
 static enum reason screen(const struct coordinator_host *host, const struct envelope_header *header)
 {
@@ -120,7 +101,7 @@ static enum reason screen(const struct coordinator_host *host, const struct enve
     if (header->payload_length != host->layout->bytes ||
         !digest_equal(&header->layout_digest, &host->layout->digest))
         return REASON_SHAPE;
-    const struct update_info info = make_info(header, 0);
+    const struct update_info info = core_update_info(header, 0);
     const enum reason reason = coordinator_screen(&host->machine, &info);
     /* Two different updates are kept as evidence, once their signatures are verified. */
     return reason == REASON_EQUIVOCATION ? REASON_UNSPECIFIED : reason;
@@ -169,7 +150,7 @@ static enum status on_offer(void *context, uint64_t ticket, const char *peer,
         refuse(host, ticket, peer, reason, reason_text(reason));
         return STATUS_EXISTS;
     }
-    const struct update_info info = make_info(header, ticket);
+    const struct update_info info = core_update_info(header, ticket);
     if (coordinator_holds(&host->machine, &info)) {
         const struct receipt receipt = {.accepted = true};
         hub_receipt(host->hub, ticket, &receipt);
@@ -254,7 +235,8 @@ static void on_verified(struct job *job)
         /* Signed by the node itself, whose work is done. */
         if (reason == REASON_NON_FINITE || reason == REASON_NORM) {
             struct coordinator_event refused = {
-                .kind = EV_REFUSED, .update = {.info = make_info(&offer->header, offer->ticket)}};
+                .kind = EV_REFUSED,
+                .update = {.info = core_update_info(&offer->header, offer->ticket)}};
             host_step(host, &refused);
         }
         offer_forget(host, offer->ticket);
@@ -263,7 +245,8 @@ static void on_verified(struct job *job)
     host->bytes_in += offer->header.payload_length + offer->envelope.size;
     const uint64_t ticket = offer->ticket;
     struct coordinator_event event = {
-        .kind = EV_UPDATE, .update = {.ticket = ticket, .info = make_info(&offer->header, ticket)}};
+        .kind = EV_UPDATE,
+        .update = {.ticket = ticket, .info = core_update_info(&offer->header, ticket)}};
     host_step(host, &event);
 }
 

@@ -56,15 +56,6 @@ static void run_epoch(struct job *job)
                           &work->event.epoch, &work->error);
 }
 
-void versions_describe(const struct model_file *file, uint64_t number,
-                       struct version_ref *ret_version)
-{
-    *ret_version = (struct version_ref){.number = number,
-                                        .model_digest = file->model_digest,
-                                        .blob_digest = file->blob_digest,
-                                        .blob_bytes = file->size};
-}
-
 static void run_create(struct job *job)
 {
     struct version_job *const work = (struct version_job *)job;
@@ -77,7 +68,7 @@ static void run_create(struct job *job)
     if (work->event.status == STATUS_OK)
         work->event.status = model_file_seal(work->file, host->layout);
     if (work->event.status == STATUS_OK)
-        versions_describe(work->file, 0, &work->event.version);
+        work->event.version = core_version(work->file, 0);
 }
 
 static void run_close(struct job *job)
@@ -86,13 +77,7 @@ static void run_close(struct job *job)
     work->event.status = optimiser_close(work->host, &work->close, &work->closed, &work->error);
     work->event.aggregate_norm = work->closed.norm;
     if (work->event.status == STATUS_OK)
-        versions_describe(work->closed.model, work->effect.round, &work->event.version);
-}
-
-static void replace(struct model_file **place, struct model_file *file)
-{
-    model_file_unref(*place);
-    *place = file;
+        work->event.version = core_version(work->closed.model, work->effect.round);
 }
 
 /* Names each suspect in the log; the outcome is kept for the metrics and the record. */
@@ -121,15 +106,16 @@ static void on_closed(struct job *job)
     host->aggregate_norm = work->closed.norm;
     take_outcome(host, work->closed.outcome, work->effect.round);
     if (work->event.status == STATUS_OK) {
-        replace(&host->candidate, work->closed.model);
-        replace(&host->optimiser_candidate, work->closed.state);
+        model_file_replace(&host->candidate, work->closed.model);
+        model_file_replace(&host->optimiser_candidate, work->closed.state);
     }
     complete(work);
 }
 
 static void begin_close(struct coordinator_host *host, struct version_job *work)
 {
-    host->stand_in_weight = optimiser_stand_in_weight(host);
+    host->stand_in_weight =
+        core_stand_in_weight(&host->machine.roster, (uint32_t)host->config->limits.samples_max);
     work->close = (struct close_task){.rate = work->effect.rate,
                                       .steps = work->effect.round - 1,
                                       .selected = host->machine.selected,
@@ -143,8 +129,8 @@ static void on_model(struct job *job)
     struct version_job *const work = (struct version_job *)job;
     struct coordinator_host *const host = work->host;
     if (work->event.status == STATUS_OK) {
-        replace(&host->candidate, work->file);
-        replace(&host->optimiser_candidate, nullptr);
+        model_file_replace(&host->candidate, work->file);
+        model_file_replace(&host->optimiser_candidate, nullptr);
     } else {
         model_file_unref(work->file);
     }
@@ -161,7 +147,7 @@ static void run_restore(struct job *job)
     if (work->event.status == STATUS_OK)
         work->event.status = versions_load(work->host, &version, &work->file, &work->error);
     if (work->event.status == STATUS_OK)
-        versions_describe(work->file, 0, &work->event.version);
+        work->event.version = core_version(work->file, 0);
 }
 
 static void run_pause(struct job *job)
@@ -256,7 +242,7 @@ void versions_committed(struct coordinator_host *host, const struct coordinator_
         model_file_unref(host->model);
         host->model = host->candidate;
         host->candidate = nullptr;
-        replace(&host->optimiser_state, host->optimiser_candidate);
+        model_file_replace(&host->optimiser_state, host->optimiser_candidate);
         host->optimiser_candidate = nullptr;
         versions_serve(host, host->model);
         if (effect->round > 0) {

@@ -82,3 +82,9 @@ void model_file_unref(struct model_file *file)
     free(file->bytes);
     free(file);
 }
+
+void model_file_replace(struct model_file **place, struct model_file *file)
+{
+    model_file_unref(*place);
+    *place = file;
+}

@@ -44,3 +44,6 @@ static inline float *model_file_parameters(const struct model_file *file)
 
 struct model_file *model_file_ref(struct model_file *file);
 void model_file_unref(struct model_file *file); /* null is allowed */
+
+/* Puts file, whose reference it takes over, in the place of another; null is allowed for both. */
+void model_file_replace(struct model_file **place, struct model_file *file);

@@ -7,6 +7,7 @@
 #include "host/node_host_internal.h"
 
 #include "base/check.h"
+#include "host/core_terms.h"
 #include "host/job_data.h"
 #include "host/job_model.h"
 #include "host/job_trainer.h"
@@ -107,23 +108,12 @@ static enum status seal(struct work_job *work, struct bytes *envelope, struct ou
     enum status status = blob_digest(host->delta, host->layout->bytes, 0, &payload);
     if (status != STATUS_OK)
         return status;
-    struct envelope_header header = {
-        .kind = ENVELOPE_UPDATE,
-        .hash_id = DIGEST_SHA256,
-        .attempt = beacon->attempt,
-        .updates = 1,
-        .epoch = beacon->epoch,
-        .round = beacon->round,
-        .base_number = beacon->version.number,
-        .base_id = beacon->version.id,
-        .base_digest = beacon->version.model_digest,
-        .sequence = beacon->round << 16 | (beacon->attempt & 0xffff),
-        .payload_digest = payload,
-        .payload_length = host->layout->bytes,
-        .layout_digest = host->layout->digest,
-        .samples = host->delta_samples,
-        .loss = host->delta_loss,
-    };
+    struct envelope_header header = core_update_header(beacon);
+    header.payload_digest = payload;
+    header.payload_length = host->layout->bytes;
+    header.layout_digest = host->layout->digest;
+    header.samples = host->delta_samples;
+    header.loss = host->delta_loss;
     if (host->received_evaluated) {
         header.has_holdout_loss = true;
         header.holdout_loss = host->received.loss;

@@ -106,3 +106,16 @@ void server_optimiser_direction(const struct server_optimiser *optimiser, const 
     for (uint64_t i = 0; i < n; i++)
         ret[i] = scale * (double)state[i];
 }
+
+void server_optimiser_stand_in(const struct server_optimiser *optimiser, uint64_t steps,
+                               double weight, double late, const double *direction, double *mean,
+                               uint64_t n)
+{
+    double power = 1;
+    for (uint64_t i = 0; i < steps && power > 1e-20; i++)
+        power *= optimiser->momentum;
+    const double share = late / (weight + late);
+    const double scale = share / (1 - power);
+    for (uint64_t i = 0; i < n; i++)
+        mean[i] = (1 - share) * mean[i] + scale * direction[i];
+}

@@ -55,3 +55,12 @@ bool server_optimiser_step(const struct server_optimiser *optimiser, double rate
  */
 void server_optimiser_direction(const struct server_optimiser *optimiser, const float *state,
                                 double *ret, uint64_t n);
+
+/*
+ * mean <- (weight * mean + late * direction) / (weight + late): that direction, f64[n], in the
+ * place of who is late. After so many steps, 1 or more: the momentum began at 0 and is short by 1 -
+ * momentum^steps, which is made up for. weight and late over 0; mean f64[n], in and out.
+ */
+void server_optimiser_stand_in(const struct server_optimiser *optimiser, uint64_t steps,
+                               double weight, double late, const double *direction, double *mean,
+                               uint64_t n);

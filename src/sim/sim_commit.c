@@ -44,7 +44,8 @@ void commit_free(struct sim_commit *commit)
     free(commit);
 }
 
-static void add_accepted(struct world *w, struct sim_commit *commit, uint32_t index)
+static void add_accepted(struct world *w, struct sim_commit *commit, uint32_t index,
+                         const struct store_member *row)
 {
     const struct member *const member = &w->server.members[index];
     const struct accepted *const update = &w->server.accepted[index];
@@ -57,37 +58,24 @@ static void add_accepted(struct world *w, struct sim_commit *commit, uint32_t in
         .signature = {copy->data + update->header_size, copy->size - update->header_size},
         .weight = update->weight,
         .key_id = update->key_id};
-    commit->counted[at] =
-        (struct store_counted){.node = commit->members[commit->member_count - 1].name,
-                               .round = member->key.round,
-                               .attempt = member->key.attempt,
-                               .samples = member->samples,
-                               .payload_digest = member->key.payload_digest};
+    commit->counted[at] = core_counted_row(member, row);
 }
 
 static void add_member(struct world *w, struct sim_commit *commit,
                        const struct coordinator_effect *effect, uint32_t index)
 {
     const struct member *const member = &w->server.members[index];
-    const bool is_round = effect->kind == FX_COMMIT && effect->round > 0;
-    const bool counted = is_round && member->accepted && !effect->undone;
     struct store_member *const row = &commit->members[commit->member_count++];
-    memcpy(row->name, member->name, sizeof(row->name));
-    row->active = member_stays(member, effect->round) || (!is_round && member->contributed);
-    row->key_id = w->server.accepted[index].key_id;
-    row->asked_round = member->asked_round;
-    row->samples = member->samples;
-    row->counted_round = counted && member->key.round > member->counted_round
-                             ? member->key.round
-                             : member->counted_round;
-    if (counted)
-        add_accepted(w, commit, index);
-    else if (is_round && member->accepted)
-        commit->dropped[commit->dropped_count++] =
-            (struct store_dropped){.node = row->name,
-                                   .round = member->key.round,
-                                   .payload_digest = member->key.payload_digest,
-                                   .reason = reason_name(REASON_SUPERSEDED)};
+    switch (core_member_row(member, effect, &w->server.accepted[index].key_id, row)) {
+    case FATE_COUNTED:
+        add_accepted(w, commit, index, row);
+        break;
+    case FATE_DROPPED:
+        commit->dropped[commit->dropped_count++] = core_dropped_row(member, row);
+        break;
+    case FATE_NONE:
+        break;
+    }
 }
 
 /* What a recomputation needs beyond the record's usual head: the rule and the optimiser. */
@@ -217,11 +205,9 @@ static enum status write_all(struct world *w, struct sim_commit *commit, struct 
 void server_take_candidate(struct world *w)
 {
     struct server *const server = &w->server;
-    model_file_unref(server->model);
-    server->model = server->candidate;
+    model_file_replace(&server->model, server->candidate);
     server->candidate = nullptr;
-    model_file_unref(server->state);
-    server->state = server->state_candidate;
+    model_file_replace(&server->state, server->state_candidate);
     server->state_candidate = nullptr;
 }
 

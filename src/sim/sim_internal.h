@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "base/random.h"
 #include "core/node.h"
+#include "host/core_terms.h"
 #include "host/model_file.h"
 #include "robust/accumulator.h"
 #include "sim/keyed_signer.h"

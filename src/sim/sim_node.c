@@ -289,23 +289,12 @@ static struct update_key hold(struct world *w, uint32_t index, const struct beac
     struct bytes envelope;
     bytes_init(&payload, 1 << 20);
     bytes_init(&envelope, OUTBOX_ENVELOPE_BYTES_MAX);
-    struct envelope_header header = {
-        .kind = ENVELOPE_UPDATE,
-        .hash_id = DIGEST_SHA256,
-        .attempt = beacon->attempt,
-        .updates = 1,
-        .epoch = beacon->epoch,
-        .round = beacon->round,
-        .base_number = beacon->version.number,
-        .base_id = beacon->version.id,
-        .base_digest = beacon->version.model_digest,
-        .sequence = beacon->round << 16 | (beacon->attempt & 0xffff),
-        .payload_length = w->layout->bytes,
-        .layout_digest = w->layout->digest,
-        .samples = 50 + 37 * (index % 11),
-        .loss = 1.0 / (double)(1 + beacon->round),
-        .job = SIM_JOB,
-    };
+    struct envelope_header header = core_update_header(beacon);
+    header.payload_length = w->layout->bytes;
+    header.layout_digest = w->layout->digest;
+    header.samples = 50 + 37 * (index % 11);
+    header.loss = 1.0 / (double)(1 + beacon->round);
+    snprintf(header.job, sizeof(header.job), "%s", SIM_JOB);
     CHECK(codec_encode(CODEC_RAW_F32, w->layout, node->delta, &payload, nullptr) == STATUS_OK);
     CHECK(blob_digest(payload.data, payload.size, 0, &header.payload_digest) == STATUS_OK);
     CHECK(envelope_seal(&header, &node->signer, &envelope, nullptr) == STATUS_OK);

@@ -49,21 +49,6 @@ static void refuse(struct world *w, uint64_t ticket, enum reason reason)
     answer(w, ticket, &receipt);
 }
 
-static struct update_info make_info(const struct envelope_header *header, uint64_t ticket)
-{
-    return (struct update_info){
-        .name = header->spiffe_id,
-        .key = {.epoch = header->epoch,
-                .round = header->round,
-                .attempt = header->attempt,
-                .payload_digest = header->payload_digest},
-        .base_id = header->base_id,
-        .samples = header->samples,
-        .loss = header->loss,
-        .blob = {.id = ticket, .bytes = header->payload_length, .digest = header->payload_digest},
-    };
-}
-
 /* What can be said before the payload is there; UNSPECIFIED: go on. */
 static enum reason screen(const struct world *w, const struct envelope_header *header)
 {
@@ -74,7 +59,7 @@ static enum reason screen(const struct world *w, const struct envelope_header *h
     if (header->payload_length != w->layout->bytes ||
         !digest_equal(&header->layout_digest, &w->layout->digest))
         return REASON_SHAPE;
-    const struct update_info info = make_info(header, 0);
+    const struct update_info info = core_update_info(header, 0);
     const enum reason reason = coordinator_screen(&w->server.machine, &info);
     return reason == REASON_EQUIVOCATION ? REASON_UNSPECIFIED : reason;
 }
@@ -148,7 +133,7 @@ void on_update_arrives(struct world *w, struct happening *happening)
         refuse(w, ticket, reason);
         return;
     }
-    const struct update_info info = make_info(&envelope.header, ticket);
+    const struct update_info info = core_update_info(&envelope.header, ticket);
     if (coordinator_holds(&w->server.machine, &info)) {
         answer(w, ticket, &(struct receipt){.accepted = true});
         return;
@@ -202,7 +187,8 @@ void on_update_verified(struct world *w, struct happening *happening)
     struct refusal refusal = {0};
     const enum status status = verify(w, offer, &refusal);
     struct coordinator_event event = {
-        .kind = EV_UPDATE, .update = {.ticket = ticket, .info = make_info(&offer->header, ticket)}};
+        .kind = EV_UPDATE,
+        .update = {.ticket = ticket, .info = core_update_info(&offer->header, ticket)}};
     if (status == STATUS_OK) {
         server_step(w, event);
         return;

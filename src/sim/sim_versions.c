@@ -4,9 +4,6 @@
  */
 #include "sim/sim_internal.h"
 
-#include "robust/weight.h"
-#include "wire/control.h"
-
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,31 +16,10 @@ void server_math(struct world *w, const struct coordinator_effect *effect)
         math->at_ns = w->server.math_ns + 1;
     w->server.math_ns = math->at_ns;
     math->effect = *effect;
-    if (effect->kind == FX_CLOSE) {
-        const struct roster *const roster = &w->server.machine.roster;
-        w->server.stand_in_weight = 0;
-        for (uint32_t i = 0; i < roster->count; i++) {
-            const struct member *const member = &roster->members[roster->order[i]];
-            if (member->stands_in)
-                w->server.stand_in_weight += weight_from_samples(
-                    member->samples, (uint32_t)w->plan->machine.samples_max, 1.0);
-        }
-    }
+    if (effect->kind == FX_CLOSE)
+        w->server.stand_in_weight =
+            core_stand_in_weight(&w->server.machine.roster, (uint32_t)w->plan->machine.samples_max);
     sim_push(w, math);
-}
-
-static void describe(const struct model_file *file, uint64_t number, struct version_ref *ret)
-{
-    *ret = (struct version_ref){.number = number,
-                                .model_digest = file->model_digest,
-                                .blob_digest = file->blob_digest,
-                                .blob_bytes = file->size};
-}
-
-static void replace(struct model_file **place, struct model_file *file)
-{
-    model_file_unref(*place);
-    *place = file;
 }
 
 static void create_model(struct world *w, struct coordinator_event *event)
@@ -55,29 +31,24 @@ static void create_model(struct world *w, struct coordinator_event *event)
     for (int i = 0; i < SIM_PARAMETERS; i++)
         model_file_parameters(file)[i] = (float)(random_unit(&random) - 0.5);
     CHECK(model_file_seal(file, w->layout) == STATUS_OK);
-    replace(&w->server.candidate, file);
-    replace(&w->server.state_candidate, nullptr);
+    model_file_replace(&w->server.candidate, file);
+    model_file_replace(&w->server.state_candidate, nullptr);
     event->kind = EV_MODEL_CREATED;
-    describe(file, 0, &event->version);
+    event->version = core_version(file, 0);
 }
 
-/* mean <- (weight * mean + late * direction) / (weight + late); host/coordinator_optimiser.c. */
+/* The momentum in the place of who is late. */
 static void count_momentum(struct world *w, uint64_t steps, double *mean)
 {
     const struct server *const server = &w->server;
     double direction[SIM_PARAMETERS];
-    double power = 1;
     if (server->state == nullptr || server->stand_in_weight == 0 || steps == 0)
         return;
     server_optimiser_direction(&w->plan->optimiser, model_file_parameters(server->state), direction,
                                SIM_PARAMETERS);
-    const double late = (double)server->stand_in_weight;
-    const double share = late / ((double)accumulator_weight_sum(server->accumulator) + late);
-    for (uint64_t i = 0; i < steps && power > 1e-20; i++)
-        power *= w->plan->optimiser.momentum;
-    const double scale = share / (1 - power);
-    for (int i = 0; i < SIM_PARAMETERS; i++)
-        mean[i] = (1 - share) * mean[i] + scale * direction[i];
+    server_optimiser_stand_in(&w->plan->optimiser, steps,
+                              (double)accumulator_weight_sum(server->accumulator),
+                              (double)server->stand_in_weight, direction, mean, SIM_PARAMETERS);
 }
 
 static struct model_file *next_state(const struct world *w)
@@ -117,9 +88,9 @@ static void close_round(struct world *w, const struct coordinator_effect *effect
     CHECK(model_file_seal(model, w->layout) == STATUS_OK);
     if (state != nullptr)
         CHECK(model_file_seal(state, w->state_layout) == STATUS_OK);
-    replace(&server->candidate, model);
-    replace(&server->state_candidate, state);
-    describe(model, effect->round, &event->version);
+    model_file_replace(&server->candidate, model);
+    model_file_replace(&server->state_candidate, state);
+    event->version = core_version(model, effect->round);
 }
 
 /* Falls, round after round, until it is to be bad. */
@@ -184,9 +155,9 @@ static void restore(struct world *w, const struct coordinator_effect *effect,
     }
     if (file == nullptr)
         return;
-    replace(&w->server.candidate, file);
-    replace(&w->server.state_candidate, nullptr);
-    describe(file, 0, &event->version);
+    model_file_replace(&w->server.candidate, file);
+    model_file_replace(&w->server.state_candidate, nullptr);
+    event->version = core_version(file, 0);
 }
 
 static void recall(struct world *w, const struct coordinator_effect *effect,
@@ -255,15 +226,6 @@ struct start_state {
     struct convergence convergence;
 };
 
-static enum outcome outcome_of(const char *name)
-{
-    for (int i = OUTCOME_CONVERGED; i <= OUTCOME_CANCELLED; i++) {
-        if (strcmp(name, control_outcome_name((enum wire_outcome)i)) == 0)
-            return (enum outcome)i;
-    }
-    return OUTCOME_NONE;
-}
-
 static void read_roster(struct world *w, struct start_state *state, struct coordinator_event *event)
 {
     struct store_member member = {.name = ""};
@@ -272,10 +234,7 @@ static void read_roster(struct world *w, struct start_state *state, struct coord
         CHECK(at < w->plan->nodes);
         memcpy(state->names[at], member.name, STORE_NAME_MAX);
         state->pointers[at] = state->names[at];
-        state->histories[at] = (struct member_history){.is_away = !member.active,
-                                                       .asked_round = member.asked_round,
-                                                       .counted_round = member.counted_round,
-                                                       .samples = member.samples};
+        state->histories[at] = core_member_history(&member);
     }
     event->start.members = state->pointers;
     event->start.histories = state->histories;
@@ -328,7 +287,7 @@ struct start_state *start_read(struct world *w, struct coordinator_event *ret_ev
     *ret_event = (struct coordinator_event){.kind = EV_START,
                                             .start = {.epoch = summary.epoch,
                                                       .open_round = summary.open_round,
-                                                      .outcome = outcome_of(summary.outcome),
+                                                      .outcome = core_outcome(summary.outcome),
                                                       .paused = summary.paused}};
     *ret_model = *ret_optimiser = nullptr;
     if (store_find_latest(w->store, &version, nullptr, nullptr) != STATUS_OK)
@@ -338,7 +297,7 @@ struct start_state *start_read(struct world *w, struct coordinator_event *ret_ev
     if (summary.state_file[0] != 0)
         *ret_optimiser = load(w, summary.state_file, w->state_layout);
     ret_event->start.has_version = true;
-    describe(*ret_model, version.number, &ret_event->start.version);
+    ret_event->start.version = core_version(*ret_model, version.number);
     ret_event->start.version.id = version.id;
     read_convergence(w, state, ret_event);
     read_bases(w, state, ret_event);
