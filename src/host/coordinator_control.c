@@ -104,7 +104,7 @@ void coordinator_control_status(const struct coordinator_host *host,
     fill_round(host, ret_status);
     if (ret_status->outcome != WIRE_OUTCOME_NONE)
         snprintf(ret_status->outcome_text, sizeof(ret_status->outcome_text), "%s",
-                 run_folder_reason(host));
+                 run_report_reason(&host->machine));
 }
 
 const char *coordinator_control_trust_domain(const struct coordinator_host *host)

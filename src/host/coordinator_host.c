@@ -7,6 +7,7 @@
 #include "host/coordinator_host.h"
 #include "host/job_data.h"
 #include "host/job_model.h"
+#include "host/job_settings.h"
 #include "host/trace_log.h"
 #include "kern/kern.h"
 #include "mesh/mesh_direct.h"
@@ -20,11 +21,8 @@
 
 enum {
     EXIT_DIVERGED = 3,
-    LINGER_S = 5,
     DRAIN_MS = 500,
 };
-
-static const uint64_t second_ns = 1000000000;
 
 void host_changed(struct coordinator_host *host)
 {
@@ -347,46 +345,6 @@ static enum status open_work(struct coordinator_host *host, struct error *err)
     return store_sqlite_open(&options, &host->store, err);
 }
 
-static struct coordinator_settings machine_settings(const struct config *config)
-{
-    static const enum late_policy policies[] = {[CONFIG_LATE_DISCARD] = LATE_DISCARD,
-                                                [CONFIG_LATE_NEXT_ROUND] = LATE_NEXT_ROUND,
-                                                [CONFIG_LATE_MOMENTUM] = LATE_MOMENTUM};
-    struct coordinator_settings settings = {
-        .k_threshold = config->aggregation.k_threshold,
-        .share = config->aggregation.share,
-        .over_selection = config->aggregation.over_selection,
-        .cooldown_rounds = (uint32_t)config->aggregation.cooldown_rounds,
-        .seed = config->job.seed,
-        .late = policies[config->aggregation.late_updates],
-        .max_staleness = (uint32_t)config->aggregation.max_staleness,
-        .staleness = config->aggregation.staleness,
-        .staleness_exponent = config->aggregation.staleness_exponent,
-        .staleness_hinge = config->aggregation.staleness_hinge,
-        .schedule = {.kind = config->schedule.kind,
-                     .rate = config->optimiser.learning_rate,
-                     .factor = config->schedule.step_factor,
-                     .every = config->schedule.step_rounds,
-                     .tau = config->schedule.tau,
-                     .rounds = config->schedule.cosine_rounds,
-                     .floor = config->schedule.cosine_floor},
-        .timeout_ns = (uint64_t)(config->aggregation.timeout_s * 1e9),
-        .start_timeout_ns = (uint64_t)(config->aggregation.start_timeout_s * 1e9),
-        .linger_ns = LINGER_S * second_ns,
-        .min_updates = (uint32_t)config->aggregation.min_updates,
-        .start_nodes = (uint32_t)config->aggregation.start_nodes,
-        .rounds_max = config->convergence.max_rounds,
-        .samples_max = config->limits.samples_max,
-        .repeats_max = (uint32_t)config->limits.rounds_repeat_max,
-        .validate = config->validation.source != CONFIG_VALIDATION_NONE,
-        .validates_received = config->validation.source == CONFIG_VALIDATION_NODES,
-    };
-    if (settings.schedule.rounds == 0)
-        settings.schedule.rounds = config->convergence.max_rounds;
-    settings.convergence = config_convergence(config);
-    return settings;
-}
-
 static enum status open_machine(struct coordinator_host *host, struct error *err)
 {
     const struct config *const config = host->config;
@@ -405,7 +363,7 @@ static enum status open_machine(struct coordinator_host *host, struct error *err
         bytes_init(&host->accepted[i].envelope, ENVELOPE_BYTES_MAX);
     if (RAND_bytes(host->instance_id, INSTANCE_ID_BYTES) != 1)
         return error_set(err, STATUS_IO, "no random bytes are to be had");
-    const struct coordinator_settings settings = machine_settings(config);
+    const struct coordinator_settings settings = job_machine_settings(config);
     coordinator_init(&host->machine, &settings, host->members, host->order, capacity);
     return STATUS_OK;
 }

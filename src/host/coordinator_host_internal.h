@@ -12,6 +12,8 @@
 #include "host/log.h"
 #include "host/model_file.h"
 #include "host/robust_round.h"
+#include "host/round_figures.h"
+#include "host/run_report.h"
 #include "host/worker.h"
 #include "host/credentials.h"
 #include "identity/keyring.h"
@@ -24,7 +26,6 @@
 #include <uv.h>
 
 enum {
-    REASONS = 32,         /* numbers of enum reason are below */
     OFFERS_MAX = 1 << 15, /* updates under way at once; more are told BUSY */
 };
 
@@ -57,15 +58,6 @@ struct accepted_update {
     struct digest kept_key_id; /* the key whose certificate the store has from this process */
     uint32_t weight;
     bool told_end;
-};
-
-/* What the nodes of a round say of the model they received: trimmed means. */
-struct node_figures {
-    uint32_t nodes; /* that reported a loss; 0: there are no figures */
-    uint64_t samples;
-    double loss;
-    double accuracy;
-    bool has_accuracy;
 };
 
 struct close_task {
@@ -233,13 +225,6 @@ void versions_deinit(struct coordinator_host *host);
                                           struct closed_round *ret_closed, struct error *err);
 void optimiser_deinit(struct coordinator_host *host);
 
-/* coordinator_validation.c: what a round's figures are. On the loop's thread, then on a worker. */
-[[nodiscard]] enum status validation_collect(const struct coordinator_host *host,
-                                             struct node_figures *ret);
-[[nodiscard]] enum status validation_measure(const struct coordinator_host *host,
-                                             const struct node_figures *nodes,
-                                             struct coordinator_event *event, struct error *err);
-
 /* The figures of the round begin anew. */
 void versions_new_round(struct coordinator_host *host);
 /* From now on that model is the one that is announced and can be pulled. */
@@ -265,7 +250,5 @@ void run_folder_progress(const struct coordinator_host *host);
                                                  struct bytes *line);
 [[nodiscard]] enum status run_folder_append_metrics(const struct coordinator_host *host,
                                                     struct slice line, struct error *err);
-/* Why the job ended, for people; static. */
-const char *run_folder_reason(const struct coordinator_host *host);
 /* Evaluates on the test images and writes model.safetensors and summary.json. On a worker. */
 [[nodiscard]] enum status run_folder_finish(const struct coordinator_host *host, struct error *err);

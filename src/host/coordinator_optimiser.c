@@ -9,26 +9,16 @@
 #include "host/coordinator_host_internal.h"
 
 #include "base/check.h"
+#include "host/job_settings.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-static struct server_optimiser make_optimiser(const struct config *config)
-{
-    return (struct server_optimiser){
-        .kind = config->optimiser.kind,
-        .momentum = config->optimiser.momentum,
-        .beta2 = config->optimiser.beta2,
-        .epsilon = config->optimiser.epsilon,
-        .keeps_momentum = config->aggregation.late_updates == CONFIG_LATE_MOMENTUM,
-    };
-}
-
 enum status optimiser_open(struct coordinator_host *host, struct error *err)
 {
     static const char *const names[] = {"momentum", "second_moment"};
-    host->optimiser = make_optimiser(host->config);
+    host->optimiser = job_optimiser(host->config);
     const uint32_t vectors = server_optimiser_vectors(&host->optimiser);
     enum status status = STATUS_OK;
     if (robust_round_is_needed(host->config))

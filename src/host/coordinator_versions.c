@@ -160,14 +160,21 @@ static void run_pause(struct job *job)
 static void run_validate(struct job *job)
 {
     struct version_job *const work = (struct version_job *)job;
-    work->event.status = validation_measure(work->host, &work->nodes, &work->event, &work->error);
+    const struct round_validation round = {.nodes = &work->nodes,
+                                           .samples = config_validates_centrally(work->host->config)
+                                                          ? &work->host->validation
+                                                          : nullptr,
+                                           .spec = &work->host->spec,
+                                           .model = work->host->candidate};
+    work->event.status = round_validate(&round, &work->event, &work->error);
 }
 
 static void begin_validate(struct coordinator_host *host, struct version_job *work)
 {
     host->node_figures = (struct node_figures){0};
     if (config_validates_by_nodes(host->config))
-        CHECK(validation_collect(host, &host->node_figures) == STATUS_OK);
+        CHECK(node_figures_collect(&host->machine.roster, host->config->validation.trim,
+                                   &host->node_figures) == STATUS_OK);
     work->nodes = host->node_figures;
 }
 

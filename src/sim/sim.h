@@ -40,14 +40,42 @@ enum sim_fault {
 enum {
     SIM_ALL_FAULTS = (1 << SIM_FAULT_COUNT) - 1,
     SIM_NODES_MAX = 10000,
-    SIM_ROUNDS_MAX = 64,
+    SIM_ROUNDS_MAX = 100000,
     SIM_FAILURE_MAX = 256, /* bytes of a failure's text with its zero */
+};
+
+struct sim_work;
+
+enum sim_latency { SIM_LATENCY_CONSTANT, SIM_LATENCY_LOGNORMAL, SIM_LATENCY_TABLE };
+
+/* How long messages are on their way, instead of the plan's delays. */
+struct sim_links {
+    enum sim_latency latency;
+    double latency_ms;      /* one way; of LOGNORMAL the median */
+    double latency_spread;  /* of LOGNORMAL: sigma of its logarithm */
+    const double *table_ms; /* of TABLE: each link has one of these; borrowed */
+    uint32_t table_count;
+    double node_mbit;        /* per second, each way; 0: no limit */
+    double coordinator_mbit; /* likewise, shared by all nodes */
+};
+
+/* When nodes are there. Times are drawn from exponential distributions. */
+struct sim_availability {
+    double up_s; /* the mean; 0: always */
+    double down_s;
+    const uint32_t *killed; /* nodes that are killed once, after a round; borrowed */
+    uint32_t killed_count;
+    uint64_t killed_after;
+    double killed_down_s;
 };
 
 /* One run. sim_plan_draw makes it; tests change it. */
 struct sim_plan {
     uint64_t seed;
     uint32_t nodes;
+    struct sim_work *work; /* what is learnt; null: updates of eight numbers, drawn from the seed */
+    const struct sim_links *links; /* null: each message takes up to delay_max_ns */
+    struct sim_availability availability;
     uint32_t faults; /* bit i: enum sim_fault i happens */
     struct coordinator_settings machine;
     struct server_optimiser optimiser;

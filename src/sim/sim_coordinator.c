@@ -19,7 +19,7 @@ static void forget(struct world *w)
         bytes_deinit(&server->accepted[i].envelope);
     memset(server->accepted, 0, sizeof(*server->accepted) * w->plan->nodes);
     offers_free(w);
-    accumulator_reset(server->accumulator);
+    empty_sums(w);
     model_file_unref(server->model);
     model_file_unref(server->candidate);
     model_file_unref(server->state);
@@ -210,6 +210,8 @@ static void exit_process(struct world *w, const struct coordinator_effect *effec
 {
     if (effect->status == STATUS_OK) {
         w->server.ended = true;
+        if (w->work->ops->ended != nullptr)
+            w->work->ops->ended(w->work, &w->server.machine, w->server.model, w->now_ns);
         server_kill(w, 0);
         return;
     }

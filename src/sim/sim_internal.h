@@ -13,14 +13,12 @@
 #include "host/model_file.h"
 #include "robust/accumulator.h"
 #include "sim/keyed_signer.h"
+#include "sim/sim_work.h"
 #include "store/outbox.h"
 #include "store/store_memory.h"
 #include "wire/record.h"
 
-enum {
-    SIM_PARAMETERS = 8,
-    SIM_NORM_MAX = 10,
-};
+enum { SIM_HEADER_ROOM = 1 << 16 }; /* bytes that a model's file may have beside its data */
 
 #define SIM_JOB     "sim"
 #define COORDINATOR UINT32_MAX           /* as a process; the others are nodes, by index */
@@ -47,6 +45,7 @@ enum happening_kind {
     HAPPEN_OPERATE,
     HAPPEN_PARTITION,
     HAPPEN_DISK_FAULT,
+    HAPPEN_AWAY, /* a node is switched off for a while */
     HAPPEN_HEAL,
 };
 
@@ -65,6 +64,8 @@ struct happening {
     uint64_t work_id;          /* of a pull */
     bool flag;                 /* PARTITION: in both directions */
     struct bytes bytes;        /* a message; owned */
+    struct payload *payload;   /* of an update; a reference */
+    struct model_file *model;  /* of an answer to a pull; a reference, or null: there is none */
     struct sim_commit *commit; /* owned */
     union {
         struct coordinator_event event;
@@ -104,9 +105,7 @@ struct offer {
     struct envelope_header header;
     struct bytes envelope; /* header bytes, then the signature */
     size_t header_size;
-    float values[SIM_PARAMETERS];
-    uint32_t weight;
-    bool is_normal; /* finite, and within the norm */
+    struct payload *payload; /* a reference */
 };
 
 /* Of a member's accepted update, by the member's index. */
@@ -167,17 +166,20 @@ struct sim_node {
     uint64_t work_done_id; /* of the work that completed last */
     uint64_t slowness;
     uint64_t trainings;
-    struct bytes old_envelope; /* a liar's, to be replayed */
-    float base[SIM_PARAMETERS];
-    float delta[SIM_PARAMETERS];
-    struct account accounts[SIM_ROUNDS_MAX + 2];
+    struct bytes old_envelope;  /* a liar's, to be replayed */
+    struct model_file *base;    /* what it trains from; a reference */
+    struct sim_trained trained; /* by the training that ended last */
+    struct payload *kept;       /* of the update in its outbox; a reference */
+    struct account *accounts;   /* by round */
 };
 
 /* Every payload that a node signed, so that models can be made again. */
 struct archived {
     struct digest digest;
-    float values[SIM_PARAMETERS];
+    struct payload *payload; /* a reference */
 };
+
+struct links;
 
 struct world {
     const struct sim_plan *plan;
@@ -211,18 +213,27 @@ struct world {
     struct archived *archive; /* open addressing by the digest; a power of two */
     uint64_t archive_count;
     uint64_t archive_capacity;
-    bool *cut_up;    /* by node: nothing passes to the coordinator */
-    bool *cut_down;  /* nothing passes from it */
-    uint64_t cut_ns; /* until when */
+    struct links *links; /* null: the plan's delays are those of messages */
+    bool *cut_up;        /* by node: nothing passes to the coordinator */
+    bool *cut_down;      /* nothing passes from it */
+    uint64_t cut_ns;     /* until when */
     uint32_t crashes_left;
     uint32_t node_crashes_left;
     uint64_t steps; /* of the coordinator */
     bool wants_pause;
     bool wants_cancel;
     bool healed;
-    float expected[SIM_PARAMETERS]; /* the model as the slow path made it */
-    float expected_momentum[SIM_PARAMETERS];
-    float expected_second[SIM_PARAMETERS];
+    struct sim_work *work;
+    uint64_t parameter_count;
+    uint64_t refused[REASONS]; /* since the last commit, as the next three */
+    uint64_t bytes_in;
+    uint64_t bytes_out;
+    struct robust_outcome *outcome; /* of the round that is closing; null under the mean */
+    double *mean;                   /* [parameter_count], of the round that is closing */
+    double *direction;              /* [parameter_count], of the optimiser */
+    float *expected;                /* [parameter_count] each: the model as the slow path made it */
+    float *expected_momentum;
+    float *expected_second;
     bool has_expected_state;
 };
 
@@ -251,6 +262,16 @@ __attribute__((format(printf, 2, 3))) void sim_fail(struct world *w, const char 
 /* The last part of a node's name; "the coordinator". Static for the latest call. */
 const char *sim_who(uint32_t process);
 
+/* What an envelope may be. */
+struct envelope_limits sim_limits(const struct world *w);
+
+/* ---- sim_links.c: how long messages are on their way ---- */
+
+/* When a message of that many bytes, sent now, is at the other end of a node's link. */
+uint64_t links_arrival(struct world *w, uint32_t node, bool up, uint64_t bytes);
+void links_make(struct world *w);
+void links_free(struct world *w);
+
 /* ---- sim_network.c ---- */
 
 /* A node's call arrives at the coordinator, unless it is lost; takes the happening over. */
@@ -268,6 +289,8 @@ void sim_cut(struct world *w, bool both_ways);
 void server_start(struct world *w);
 void server_kill(struct world *w, uint64_t back_after_ns);
 void server_step(struct world *w, struct coordinator_event event);
+/* What was folded is forgotten. */
+void empty_sums(struct world *w);
 void server_math(struct world *w, const struct coordinator_effect *effect);
 void server_disk(struct world *w, struct happening *happening);
 /* The model that was committed is the one that is announced from now on. */
@@ -296,22 +319,25 @@ struct coordinator_event commit_store(struct world *w, const struct coordinator_
 /* ---- sim_node.c, sim_liar.c ---- */
 
 void node_start(struct world *w, uint32_t index);
-void node_kill(struct world *w, uint32_t index);
+/* back_after_ns: when it starts again, unless it was told the end. */
+void node_kill(struct world *w, uint32_t index, uint64_t back_after_ns);
 void node_sim_step(struct world *w, uint32_t index, struct node_event event);
 void node_disk(struct world *w, struct happening *happening);
 void node_lost(struct world *w, struct happening *happening);
 void on_directive_arrives(struct world *w, struct happening *happening);
 void on_receipt_arrives(struct world *w, struct happening *happening);
 void on_model_arrives(struct world *w, struct happening *happening);
-/* The message of a push: envelope, then payload; ticket 0: nobody waits for the answer. */
-void node_send_update(struct world *w, uint32_t index, struct slice envelope, const float *values,
-                      uint64_t push_id);
+/* The message of a push; push_id 0: nobody waits for the answer. */
+void node_send_update(struct world *w, uint32_t index, struct slice envelope,
+                      struct payload *payload, uint64_t push_id);
 void liar_lies(struct world *w, uint32_t index, const struct envelope_header *honest);
 
 /* ---- sim_oracle.c, sim_recompute.c ---- */
 
-void archive_put(struct world *w, const struct digest *digest, const float *values);
-const float *archive_find(const struct world *w, const struct digest *digest);
+/* Takes a reference of its own. Nothing where the work is not checked. */
+void archive_put(struct world *w, struct payload *payload);
+/* Null where it is not known. */
+struct payload *archive_find(const struct world *w, const struct digest *digest);
 /* After each step of the coordinator. */
 void oracle_machine(struct world *w, const struct traces *traces);
 /* A version has become durable. */

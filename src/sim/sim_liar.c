@@ -3,9 +3,8 @@
  */
 #include "sim/sim_internal.h"
 
-#include "tensor/codec.h"
-
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum lie {
@@ -30,9 +29,9 @@ enum lie {
 };
 
 static void falsify(enum lie lie, struct random *random, struct envelope_header *header,
-                    float *values)
+                    float *values, uint64_t count)
 {
-    const uint64_t place = random_below(random, SIM_PARAMETERS);
+    const uint64_t place = random_below(random, count);
     switch (lie) {
     case LIE_OTHER_SAMPLES:
         header->samples += 1 + random_below(random, 100);
@@ -82,21 +81,17 @@ static void falsify(enum lie lie, struct random *random, struct envelope_header 
 
 /* Signs it as it is; what it would never sign itself it may still send. */
 static bool seal(struct world *w, uint32_t index, enum lie lie, struct envelope_header *header,
-                 const float *values, struct bytes *envelope)
+                 struct payload *payload, struct bytes *envelope)
 {
     struct signer signer = w->nodes[index].signer;
-    struct bytes payload;
-    bytes_init(&payload, 1 << 20);
-    CHECK(codec_encode(CODEC_RAW_F32, w->layout, values, &payload, nullptr) == STATUS_OK);
     if (lie != LIE_DIGEST)
-        CHECK(blob_digest(payload.data, payload.size, 0, &header->payload_digest) == STATUS_OK);
-    bytes_deinit(&payload);
+        header->payload_digest = payload->digest;
     if (lie == LIE_NAME)
         memcpy(signer.spiffe_id, w->names[(index + 1) % w->plan->nodes], SPIFFE_ID_MAX);
     if (envelope_seal(header, &signer, envelope, nullptr) != STATUS_OK)
         return false;
     if (lie != LIE_DIGEST)
-        archive_put(w, &header->payload_digest, values);
+        archive_put(w, payload);
     if (lie == LIE_GARBAGE) {
         const uint64_t at = random_below(&w->random, envelope->size);
         envelope->data[at] ^= (uint8_t)(1 + random_below(&w->random, 255));
@@ -110,20 +105,23 @@ void liar_lies(struct world *w, uint32_t index, const struct envelope_header *ho
     const enum lie lie = (enum lie)random_below(&w->random, LIE_COUNT);
     struct envelope_header header = *honest;
     struct bytes envelope;
-    float values[SIM_PARAMETERS];
+    float *const values = malloc(sizeof(*values) * w->parameter_count);
+    CHECK(values != nullptr);
     bytes_init(&envelope, ENVELOPE_BYTES_MAX);
-    for (int i = 0; i < SIM_PARAMETERS; i++)
+    for (uint64_t i = 0; i < w->parameter_count; i++)
         values[i] = (float)(random_unit(&w->random) - 0.5);
-    falsify(lie, &w->random, &header, values);
+    falsify(lie, &w->random, &header, values, w->parameter_count);
+    struct payload *const payload = payload_create(values, w->layout);
     if (lie == LIE_REPLAY && node->old_envelope.size > 0)
         CHECK(bytes_append(&envelope, node->old_envelope.data, node->old_envelope.size) ==
               STATUS_OK);
-    else if (!seal(w, index, lie, &header, values, &envelope))
+    else if (!seal(w, index, lie, &header, payload, &envelope))
         envelope.size = 0;
     if (envelope.size > 0) {
         node->old_envelope.size = 0;
         CHECK(bytes_append(&node->old_envelope, envelope.data, envelope.size) == STATUS_OK);
-        node_send_update(w, index, bytes_slice(&envelope), values, 0);
+        node_send_update(w, index, bytes_slice(&envelope), payload, 0);
     }
+    payload_unref(payload);
     bytes_deinit(&envelope);
 }

@@ -16,13 +16,13 @@ static uint64_t cut_until(const struct world *w, uint32_t node, bool up)
 }
 
 /* When a message that is sent now arrives; 0: never. */
-static uint64_t arrival(struct world *w, uint32_t node, bool up)
+static uint64_t arrival(struct world *w, uint32_t node, bool up, uint64_t bytes)
 {
     const uint64_t until_ns = cut_until(w, node, up);
     if (sim_strikes(w, SIM_LOSS, w->plan->loss))
         return 0;
     if (until_ns == 0)
-        return w->now_ns + sim_delay(w);
+        return w->links != nullptr ? links_arrival(w, node, up, bytes) : w->now_ns + sim_delay(w);
     w->result->happened[SIM_PARTITION]++;
     return until_ns > w->now_ns + PATIENCE_S * SECOND ? 0 : until_ns + sim_delay(w);
 }
@@ -57,9 +57,18 @@ void sim_dial_failed(struct world *w, const struct happening *join, uint64_t aft
     sim_push(w, lost); /* of session 0: it has none yet */
 }
 
+/* What it is on the wire, nearly. */
+static uint64_t size_of(const struct world *w, const struct happening *message)
+{
+    return message->bytes.size + (message->payload != nullptr ? w->layout->bytes : 0) +
+           (message->model != nullptr ? message->model->size : 0);
+}
+
 void sim_send_up(struct world *w, struct happening *happening)
 {
-    const uint64_t at_ns = arrival(w, happening->node, true);
+    const uint64_t bytes = size_of(w, happening);
+    const uint64_t at_ns = arrival(w, happening->node, true, bytes);
+    w->bytes_in += bytes;
     const bool is_join = happening->kind == HAPPEN_JOIN;
     happening->process = COORDINATOR;
     happening->incarnation =
@@ -79,7 +88,10 @@ void sim_send_up(struct world *w, struct happening *happening)
 void sim_send_down(struct world *w, struct happening *happening, bool in_order)
 {
     struct session *const s = &w->sessions[happening->session];
-    const uint64_t at_ns = happening->session == 0 || s->broken ? 0 : arrival(w, s->node, false);
+    const uint64_t bytes = size_of(w, happening);
+    const uint64_t at_ns =
+        happening->session == 0 || s->broken ? 0 : arrival(w, s->node, false, bytes);
+    w->bytes_out += at_ns != 0 ? bytes : 0;
     if (at_ns == 0) {
         sim_break(w, happening->session);
         sim_happening_free(happening);

@@ -4,20 +4,19 @@
  */
 #include "sim/sim_internal.h"
 
-#include "tensor/codec.h"
 #include "wire/messages.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-static void read_kept(struct sim_node *node, struct kept_update *ret_kept)
+static void read_kept(const struct world *w, struct sim_node *node, struct kept_update *ret_kept)
 {
     static const enum update_state states[] = {[OUTBOX_HELD] = UPDATE_HELD,
                                                [OUTBOX_ACCEPTED] = UPDATE_ACCEPTED,
                                                [OUTBOX_COUNTED] = UPDATE_SETTLED,
                                                [OUTBOX_DROPPED] = UPDATE_SETTLED,
                                                [OUTBOX_REFUSED] = UPDATE_REFUSED};
-    const struct envelope_limits limits = {.payload_bytes_max = 1 << 20, .codecs = 1};
+    const struct envelope_limits limits = sim_limits(w);
     struct outbox_update update;
     struct envelope envelope;
     if (outbox_get(node->outbox, &update, nullptr) != STATUS_OK)
@@ -45,26 +44,28 @@ void node_start(struct world *w, uint32_t index)
     node->welcomed = false;
     memset(node->instance_id, 0, INSTANCE_ID_BYTES);
     start.start.epoch_seen = outbox_epoch(node->outbox);
-    read_kept(node, &start.start.kept);
+    read_kept(w, node, &start.start.kept);
     node_sim_step(w, index, start);
 }
 
-void node_kill(struct world *w, uint32_t index)
+void node_kill(struct world *w, uint32_t index, uint64_t back_after_ns)
 {
     struct sim_node *const node = &w->nodes[index];
     node->process.up = false;
     node->process.incarnation++;
     node->process.timer_order = 0;
+    if (node->machine.work == WORK_TRAINING)
+        w->work->ops->stop(w->work, index);
     if (!node->done) {
         struct kept_update kept = {0};
         outbox_memory_crash(node->outbox);
-        read_kept(node, &kept);
+        read_kept(w, node, &kept);
         oracle_notes_lost(w, index, &kept);
     }
     sim_break(w, node->session);
     node->session = 0;
     if (!node->done)
-        sim_push(w, sim_happening(w, HAPPEN_START, index, 200 * MS + sim_delay(w)));
+        sim_push(w, sim_happening(w, HAPPEN_START, index, back_after_ns));
 }
 
 static void done_later(struct world *w, uint32_t index, uint64_t delay_ns,
@@ -101,13 +102,13 @@ static void dial(struct world *w, uint32_t index)
     sim_send_up(w, join);
 }
 
-void node_send_update(struct world *w, uint32_t index, struct slice envelope, const float *values,
-                      uint64_t push_id)
+void node_send_update(struct world *w, uint32_t index, struct slice envelope,
+                      struct payload *payload, uint64_t push_id)
 {
     const struct sim_node *const node = &w->nodes[index];
     struct happening *const update = sim_happening(w, HAPPEN_UPDATE, index, 0);
     CHECK(bytes_append(&update->bytes, envelope.data, envelope.size) == STATUS_OK);
-    CHECK(codec_encode(CODEC_RAW_F32, w->layout, values, &update->bytes, nullptr) == STATUS_OK);
+    update->payload = payload_ref(payload);
     update->node = index;
     update->session = node->session;
     update->ticket = ++w->ticket_count;
@@ -122,9 +123,8 @@ static void push(struct world *w, uint32_t index, const struct node_effect *effe
 {
     struct sim_node *const node = &w->nodes[index];
     struct outbox_update update;
-    const struct envelope_limits limits = {.payload_bytes_max = 1 << 20, .codecs = 1};
+    const struct envelope_limits limits = sim_limits(w);
     struct envelope envelope;
-    float values[SIM_PARAMETERS];
     if (node->session == 0 || !node->welcomed) {
         done_later(w, index, sim_delay(w),
                    &(struct node_event){
@@ -134,13 +134,12 @@ static void push(struct world *w, uint32_t index, const struct node_effect *effe
     node->push_id = effect->id;
     CHECK(outbox_get(node->outbox, &update, nullptr) == STATUS_OK);
     CHECK(envelope_parse(update.envelope, &limits, &envelope, nullptr) == STATUS_OK);
-    CHECK(codec_decode(CODEC_RAW_F32, w->layout, update.payload, values, nullptr) == STATUS_OK);
     if (node->liar && sim_strikes(w, SIM_LIAR, 0.5))
         liar_lies(w, index, &envelope.header);
     if (node->session != 0)
-        node_send_update(w, index, update.envelope, values, effect->id);
+        node_send_update(w, index, update.envelope, node->kept, effect->id);
     if (node->session != 0 && sim_strikes(w, SIM_DUPLICATE, w->plan->duplication))
-        node_send_update(w, index, update.envelope, values, 0);
+        node_send_update(w, index, update.envelope, node->kept, 0);
 }
 
 static void pull(struct world *w, uint32_t index, const struct node_effect *effect)
@@ -165,16 +164,15 @@ static void pull(struct world *w, uint32_t index, const struct node_effect *effe
 static void train(struct world *w, uint32_t index, const struct node_effect *effect)
 {
     struct sim_node *const node = &w->nodes[index];
-    struct random random;
-    uint64_t seed = 0;
-    memcpy(&seed, effect->beacon.version.model_digest.bytes, sizeof(seed));
-    random_init(&random, w->plan->seed ^ seed, index, ++node->trainings);
-    for (int i = 0; i < SIM_PARAMETERS; i++)
-        node->delta[i] = (float)(random_unit(&random) - 0.5 + 0.1 * (double)node->base[i]);
+    const struct sim_task task = {.node = index,
+                                  .round = effect->beacon.round,
+                                  .serial = ++node->trainings,
+                                  .base = node->base};
     const uint64_t slowness = w->healed ? 1 : node->slowness;
+    const uint64_t lasts_ns = w->work->ops->begin(w->work, &task);
     if (slowness > 1)
         w->result->happened[SIM_SLOW]++;
-    done_later(w, index, slowness * (50 * MS + 4 * sim_delay(w)),
+    done_later(w, index, slowness * (lasts_ns > 0 ? lasts_ns : 50 * MS + 4 * sim_delay(w)),
                &(struct node_event){.kind = NODE_EV_TRAINED, .id = effect->id});
 }
 
@@ -214,6 +212,8 @@ static void carry(struct world *w, uint32_t index, const struct node_effect *eff
         train(w, index, effect);
         break;
     case NODE_FX_ABORT: /* it completes as cancelled, unless it has just ended */
+        if (node->machine.work == WORK_TRAINING)
+            w->work->ops->stop(w->work, index);
         done_later(w, index, sim_delay(w),
                    &(struct node_event){.kind = node->machine.work == WORK_PULLING
                                                     ? NODE_EV_PULLED
@@ -241,7 +241,7 @@ static void carry(struct world *w, uint32_t index, const struct node_effect *eff
             sim_fail(w, "%s stops: %s", sim_who(index), status_text(effect->status));
         node->done = true;
         w->nodes_done++;
-        node_kill(w, index);
+        node_kill(w, index, 0);
         break;
     }
 }
@@ -264,6 +264,11 @@ void node_sim_step(struct world *w, uint32_t index, struct node_event event)
     struct sim_node *const node = &w->nodes[index];
     if (is_old_work(node, &event))
         return;
+    if (event.kind == NODE_EV_TRAINED && event.status == STATUS_OK) {
+        payload_unref(node->trained.payload);
+        node->trained = (struct sim_trained){0};
+        event.status = w->work->ops->end(w->work, index, &node->trained);
+    }
     struct node_effects *const effects = malloc(sizeof(*effects));
     CHECK(effects != nullptr);
     event.now_ns = sim_clock(w, &node->process);
@@ -274,7 +279,7 @@ void node_sim_step(struct world *w, uint32_t index, struct node_event event)
         if (sim_strikes(w, SIM_NODE_CRASH, w->node_crashes_left > 0 ? 0.03 : 0)) {
             w->node_crashes_left--;
             sim_narrate(w, "%s is killed", sim_who(index));
-            node_kill(w, index);
+            node_kill(w, index, 200 * MS + sim_delay(w));
             break;
         }
         carry(w, index, &effects->items[i]);
@@ -285,25 +290,31 @@ void node_sim_step(struct world *w, uint32_t index, struct node_event event)
 static struct update_key hold(struct world *w, uint32_t index, const struct beacon *beacon)
 {
     struct sim_node *const node = &w->nodes[index];
-    struct bytes payload;
+    const struct sim_trained *const trained = &node->trained;
     struct bytes envelope;
-    bytes_init(&payload, 1 << 20);
     bytes_init(&envelope, OUTBOX_ENVELOPE_BYTES_MAX);
     struct envelope_header header = core_update_header(beacon);
+    header.payload_digest = trained->payload->digest;
     header.payload_length = w->layout->bytes;
     header.layout_digest = w->layout->digest;
-    header.samples = 50 + 37 * (index % 11);
-    header.loss = 1.0 / (double)(1 + beacon->round);
+    header.samples = trained->samples;
+    header.loss = trained->loss;
+    if (trained->received.samples > 0) {
+        header.has_holdout_loss = header.has_holdout_accuracy = true;
+        header.holdout_loss = trained->received.loss;
+        header.holdout_accuracy = trained->received.accuracy;
+        header.holdout_samples = trained->received.samples;
+    }
     snprintf(header.job, sizeof(header.job), "%s", SIM_JOB);
-    CHECK(codec_encode(CODEC_RAW_F32, w->layout, node->delta, &payload, nullptr) == STATUS_OK);
-    CHECK(blob_digest(payload.data, payload.size, 0, &header.payload_digest) == STATUS_OK);
     CHECK(envelope_seal(&header, &node->signer, &envelope, nullptr) == STATUS_OK);
-    archive_put(w, &header.payload_digest, node->delta);
+    archive_put(w, trained->payload);
+    /* The outbox keeps the digest in the payload's place; what it names is node->kept. */
     const struct outbox_key key = {beacon->round, beacon->attempt, header.payload_digest};
-    const struct slice slice = bytes_slice(&payload);
+    const struct slice slice = {header.payload_digest.bytes, DIGEST_BYTES};
     CHECK(outbox_put(node->outbox, &key, bytes_slice(&envelope), &slice, 1, &node->outbox_sequence,
                      nullptr) == STATUS_OK);
-    bytes_deinit(&payload);
+    payload_unref(node->kept);
+    node->kept = payload_ref(trained->payload);
     bytes_deinit(&envelope);
     return (struct update_key){.epoch = beacon->epoch,
                                .round = beacon->round,
@@ -352,7 +363,7 @@ void node_lost(struct world *w, struct happening *happening)
 
 static void hear_beacon(struct world *w, uint32_t index, struct slice bytes)
 {
-    const struct envelope_limits limits = {.payload_bytes_max = 1 << 20, .codecs = 1};
+    const struct envelope_limits limits = sim_limits(w);
     struct envelope envelope;
     CHECK(envelope_parse(bytes, &limits, &envelope, nullptr) == STATUS_OK);
     CHECK(envelope_verify(&envelope, &w->verifier, 0, nullptr) == STATUS_OK);
@@ -455,17 +466,10 @@ void on_model_arrives(struct world *w, struct happening *happening)
         .kind = NODE_EV_PULLED, .id = happening->work_id, .status = STATUS_NOT_FOUND};
     if (node->pull_id != happening->work_id)
         return;
-    if (happening->bytes.size > 0) {
-        struct model_file *file = nullptr;
-        uint8_t *const bytes = malloc(happening->bytes.size);
-        CHECK(bytes != nullptr);
-        memcpy(bytes, happening->bytes.data, happening->bytes.size);
-        CHECK(model_file_adopt(bytes, happening->bytes.size, w->layout, &file, nullptr) ==
-              STATUS_OK);
-        if (!digest_equal(&file->model_digest, &beacon->version.model_digest))
+    if (happening->model != nullptr) {
+        if (!digest_equal(&happening->model->model_digest, &beacon->version.model_digest))
             sim_fail(w, "%s pulled another model than was announced", sim_who(index));
-        memcpy(node->base, model_file_parameters(file), sizeof(node->base));
-        model_file_unref(file);
+        model_file_replace(&node->base, model_file_ref(happening->model));
         event.status = STATUS_OK;
     }
     node_sim_step(w, index, event);

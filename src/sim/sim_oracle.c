@@ -41,8 +41,11 @@ static void archive_enlarge(struct world *w)
     free(old);
 }
 
-void archive_put(struct world *w, const struct digest *digest, const float *values)
+void archive_put(struct world *w, struct payload *payload)
 {
+    const struct digest *const digest = &payload->digest;
+    if (!w->work->is_checked)
+        return;
     if (2 * w->archive_count >= w->archive_capacity)
         archive_enlarge(w);
     struct archived *const place = &w->archive[place_of(w, digest)];
@@ -50,14 +53,14 @@ void archive_put(struct world *w, const struct digest *digest, const float *valu
         return;
     w->archive_count++;
     place->digest = *digest;
-    memcpy(place->values, values, sizeof(place->values));
+    place->payload = payload_ref(payload);
 }
 
-const float *archive_find(const struct world *w, const struct digest *digest)
+struct payload *archive_find(const struct world *w, const struct digest *digest)
 {
     const struct archived *const place =
         w->archive_capacity > 0 ? &w->archive[place_of(w, digest)] : nullptr;
-    return place != nullptr && digest_equal(&place->digest, digest) ? place->values : nullptr;
+    return place != nullptr && digest_equal(&place->digest, digest) ? place->payload : nullptr;
 }
 
 /* ---- the machine ---- */
@@ -234,7 +237,7 @@ static void count_update(struct world *w, const struct record_head *head,
     const uint32_t node = (uint32_t)strtoul(strrchr(header->spiffe_id, '/') + 2, nullptr, 10);
     const uint64_t round = header->round;
     struct store_version base;
-    CHECK(node < w->plan->nodes && round <= SIM_ROUNDS_MAX);
+    CHECK(node < w->plan->nodes && round <= w->plan->machine.rounds_max);
     struct account *const account = &w->nodes[node].accounts[round];
     if (account->counted)
         sim_fail(w, "%s's update of round %llu is counted twice", sim_who(node),
@@ -257,7 +260,7 @@ static void count_update(struct world *w, const struct record_head *head,
 
 static void check_set(struct world *w, const struct record *record)
 {
-    const struct envelope_limits limits = {.payload_bytes_max = 1 << 20, .codecs = 1};
+    const struct envelope_limits limits = sim_limits(w);
     struct record_iter iter;
     struct record_accepted accepted;
     record_iter_init(&iter, record);
@@ -414,7 +417,7 @@ void oracle_note(struct world *w, uint32_t index, const struct node_effect *effe
 {
     const struct sim_node *const node = &w->nodes[index];
     const uint64_t round = effect->key.round;
-    CHECK(round <= SIM_ROUNDS_MAX);
+    CHECK(round <= w->plan->machine.rounds_max + 1);
     struct account *const account = &w->nodes[index].accounts[round];
     const bool in_commit =
         account->counted && digest_equal(&account->counted_digest, &effect->key.payload_digest);
@@ -472,7 +475,7 @@ void oracle_end(struct world *w)
     }
     /* What a liar's other update did to the honest one is its own business. */
     for (uint32_t i = 0; i < w->plan->nodes - w->plan->liars; i++) {
-        for (uint64_t round = 0; round <= SIM_ROUNDS_MAX; round++) {
+        for (uint64_t round = 0; round <= w->plan->machine.rounds_max; round++) {
             const struct account *const account = &w->nodes[i].accounts[round];
             if (account->acknowledged && !account->settled)
                 sim_fail(w, "%s never heard what became of its update of round %llu", sim_who(i),

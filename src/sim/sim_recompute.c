@@ -9,7 +9,7 @@
 #include <string.h>
 
 enum {
-    GRID = 58,         /* the finest on which 2 * |x| < 2^63 for |x| <= SIM_NORM_MAX < 2^4 */
+    GRID = 58,         /* the finest on which 2 * |x| < 2^63 for |x| <= norm_max < 2^4 */
     UNITS = 256,       /* of weight, a sample */
     QUOTIENT_BITS = 60 /* more than the 53 of a double */
 };
@@ -59,29 +59,33 @@ static uint64_t weight_of(const struct world *w, const struct record_head *head,
 static bool mean_of(struct world *w, const struct record *record, double *ret_mean,
                     uint64_t *ret_weight)
 {
-    const struct envelope_limits limits = {.payload_bytes_max = 1 << 20, .codecs = 1};
-    __int128 sums[SIM_PARAMETERS] = {0};
+    const struct envelope_limits limits = sim_limits(w);
+    __int128 *const sums = calloc(w->parameter_count, sizeof(*sums));
     uint64_t total = 0;
+    CHECK(sums != nullptr);
     struct record_iter iter;
     struct record_accepted accepted;
     record_iter_init(&iter, record);
     while (record_iter_next(&iter, &accepted)) {
         struct envelope_header header;
         CHECK(header_decode(accepted.header_bytes, &limits, &header, nullptr) == STATUS_OK);
-        const float *const values = archive_find(w, &header.payload_digest);
+        const struct payload *const payload = archive_find(w, &header.payload_digest);
         const uint64_t weight = weight_of(w, &record->head, &header);
-        if (values == nullptr || weight != accepted.weight) {
+        if (payload == nullptr || weight != accepted.weight) {
             sim_fail(w, "an update of version %llu weighs %u, not %llu, or is unknown",
                      (unsigned long long)record->head.number, accepted.weight,
                      (unsigned long long)weight);
+            free(sums);
             return false;
         }
-        for (int i = 0; i < SIM_PARAMETERS; i++)
-            sums[i] += (__int128)(int64_t)rint(ldexp((double)values[i], GRID)) * (int64_t)weight;
+        for (uint64_t i = 0; i < w->parameter_count; i++)
+            sums[i] +=
+                (__int128)(int64_t)rint(ldexp((double)payload->values[i], GRID)) * (int64_t)weight;
         total += weight;
     }
-    for (int i = 0; i < SIM_PARAMETERS; i++)
+    for (uint64_t i = 0; i < w->parameter_count; i++)
         ret_mean[i] = divide(sums[i], total);
+    free(sums);
     *ret_weight = total;
     return true;
 }
@@ -103,7 +107,7 @@ static void add_momentum(const struct world *w, const struct record_head *head, 
     for (uint64_t i = 1; i < head->round && power > 1e-20; i++)
         power *= optimiser->momentum;
     const double scale = share / (1 - power);
-    for (int i = 0; i < SIM_PARAMETERS; i++) {
+    for (uint64_t i = 0; i < w->parameter_count; i++) {
         const double m = (double)w->expected_momentum[i];
         const double direction =
             optimiser->kind == OPTIMISER_ADAM ? m : (1 - optimiser->momentum) * m;
@@ -116,7 +120,7 @@ static void move_model(struct world *w, double rate, const double *mean)
 {
     const struct server_optimiser *const optimiser = &w->plan->optimiser;
     const double b1 = optimiser->momentum;
-    for (int i = 0; i < SIM_PARAMETERS; i++) {
+    for (uint64_t i = 0; i < w->parameter_count; i++) {
         const double d = mean[i];
         const double x = (double)w->expected[i];
         const double m = b1 * (double)w->expected_momentum[i];
@@ -139,21 +143,29 @@ static void move_model(struct world *w, double rate, const double *mean)
 void recompute(struct world *w, const struct record *record, const struct model_file *model)
 {
     const struct record_head *const head = &record->head;
-    double mean[SIM_PARAMETERS];
+    const size_t size = sizeof(float) * w->parameter_count;
     uint64_t weight = 0;
+    if (!w->work->is_checked)
+        return;
     if (head->number == 0 || head->validation_choice[0] != 0) {
         /* The first model is no sum of updates; one that is restored was compared before. */
-        memcpy(w->expected, model_file_parameters(model), sizeof(w->expected));
+        memcpy(w->expected, model_file_parameters(model), size);
         return;
     }
     if (head->accepted_count > 0) {
-        if (!mean_of(w, record, mean, &weight))
+        double *const mean = malloc(sizeof(*mean) * w->parameter_count);
+        CHECK(mean != nullptr);
+        const bool is_known = mean_of(w, record, mean, &weight);
+        if (is_known) {
+            add_momentum(w, head, weight, mean);
+            move_model(w, head->learning_rate, mean);
+            w->result->recomputed++;
+        }
+        free(mean);
+        if (!is_known)
             return;
-        add_momentum(w, head, weight, mean);
-        move_model(w, head->learning_rate, mean);
-        w->result->recomputed++;
     }
-    if (memcmp(w->expected, model_file_parameters(model), sizeof(w->expected)) != 0 ||
+    if (memcmp(w->expected, model_file_parameters(model), size) != 0 ||
         !digest_equal(&model->model_digest, &head->model_digest))
         sim_fail(w, "the model of version %llu is not the one that its updates make",
                  (unsigned long long)head->number);

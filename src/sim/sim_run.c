@@ -3,6 +3,7 @@
  */
 #include "sim/sim_internal.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -41,7 +42,7 @@ static void heal(struct world *w)
         struct sim_node *const node = &w->nodes[i];
         /* A thousandfold training would end long after the job should. */
         if (node->slowness > 1 && node->process.up && node->machine.work == WORK_TRAINING)
-            node_kill(w, i);
+            node_kill(w, i, 200 * MS + sim_delay(w));
     }
 }
 
@@ -53,6 +54,30 @@ static void start(struct world *w, uint32_t process)
         server_start(w);
     else if (!w->nodes[process].done)
         node_start(w, process);
+}
+
+static uint64_t exponential_ns(struct world *w, double mean_s)
+{
+    return (uint64_t)(-log(1 - random_unit(&w->random)) * mean_s * 1e9);
+}
+
+static void will_go_away(struct world *w, uint32_t node, uint64_t after_ns)
+{
+    const double up_s = w->plan->availability.up_s;
+    if (up_s > 0)
+        sim_push(w, sim_happening(w, HAPPEN_AWAY, node, after_ns + exponential_ns(w, up_s)));
+}
+
+static void go_away(struct world *w, uint32_t node)
+{
+    const uint64_t down_ns = exponential_ns(w, w->plan->availability.down_s);
+    if (w->nodes[node].done)
+        return;
+    if (w->nodes[node].process.up) {
+        sim_narrate(w, "%s is switched off", sim_who(node));
+        node_kill(w, node, down_ns);
+    }
+    will_go_away(w, node, down_ns);
 }
 
 /* What is done to the world, not to a process that must still be the same. */
@@ -77,6 +102,9 @@ static bool happen_to_world(struct world *w, struct happening *h)
             w->result->happened[SIM_DISK]++;
             store_memory_fail(w->store, 1 + (uint32_t)random_below(&w->random, 3), STATUS_IO);
         }
+        return true;
+    case HAPPEN_AWAY:
+        go_away(w, h->process);
         return true;
     case HAPPEN_HEAL:
         heal(w);
@@ -112,6 +140,36 @@ static void fire_timer(struct world *w, struct happening *h)
         node_sim_step(w, h->process, (struct node_event){.kind = NODE_EV_TIMER});
 }
 
+/* Those that the plan has killed after a round. */
+static void kill_planned(struct world *w, uint64_t round)
+{
+    const struct sim_availability *const plan = &w->plan->availability;
+    if (round != plan->killed_after)
+        return;
+    for (uint32_t i = 0; i < plan->killed_count; i++) {
+        const uint32_t node = plan->killed[i];
+        if (w->nodes[node].process.up && !w->nodes[node].done)
+            node_kill(w, node, (uint64_t)(plan->killed_down_s * 1e9));
+    }
+}
+
+static void tell_round(struct world *w)
+{
+    const struct coordinator *const machine = &w->server.machine;
+    if (machine->round > 0 && w->work->ops->committed != nullptr)
+        w->work->ops->committed(w->work, &(struct sim_round){.machine = machine,
+                                                             .model = w->server.model,
+                                                             .outcome = w->outcome,
+                                                             .refused = w->refused,
+                                                             .bytes_in = w->bytes_in,
+                                                             .bytes_out = w->bytes_out,
+                                                             .now_ns = w->now_ns});
+    memset(w->refused, 0, sizeof(w->refused));
+    w->bytes_in = w->bytes_out = 0;
+    if (machine->round > 0)
+        kill_planned(w, machine->round);
+}
+
 /* Work has ended; a version is announced only after this. */
 static void finish(struct world *w, struct happening *h)
 {
@@ -120,8 +178,10 @@ static void finish(struct world *w, struct happening *h)
         node_sim_step(w, h->process, h->node_event);
         return;
     }
-    if (event.kind == EV_COMMITTED && event.status == STATUS_OK)
+    if (event.kind == EV_COMMITTED && event.status == STATUS_OK) {
         server_take_candidate(w);
+        tell_round(w);
+    }
     server_step(w, event);
     if (event.status == STATUS_OK &&
         (event.kind == EV_COMMITTED || event.kind == EV_OUTCOME_PERSISTED))
@@ -176,6 +236,7 @@ static void happen_to_process(struct world *w, struct happening *h)
     case HAPPEN_OPERATE:
     case HAPPEN_PARTITION:
     case HAPPEN_DISK_FAULT:
+    case HAPPEN_AWAY:
     case HAPPEN_HEAL:
         CHECK(!"what happens to a process");
     }
@@ -185,7 +246,8 @@ static void happen_to_process(struct world *w, struct happening *h)
 static bool happen(struct world *w, struct happening *h)
 {
     const struct process *const p = sim_process(w, h->process);
-    const bool is_to_whoever = h->kind == HAPPEN_OPERATE || h->kind == HAPPEN_START;
+    const bool is_to_whoever =
+        h->kind == HAPPEN_OPERATE || h->kind == HAPPEN_START || h->kind == HAPPEN_AWAY;
     if (p->stopped_ns > w->now_ns && (is_to_whoever || h->incarnation == p->incarnation) &&
         h->kind != HAPPEN_STOP && h->kind != HAPPEN_HEAL) {
         const bool is_timer = h->kind == HAPPEN_TIMER && p->timer_order == h->order;
@@ -242,6 +304,8 @@ static void schedule_faults(struct world *w)
     if (plan->cancelled_ns > 0)
         operate_at(w, EV_CANCEL, plan->cancelled_ns);
     sim_push(w, sim_happening(w, HAPPEN_HEAL, COORDINATOR, plan->heal_ns));
+    for (uint32_t i = 0; i < plan->nodes; i++)
+        will_go_away(w, i, 0);
 }
 
 static int64_t draw_drift(struct world *w)
@@ -262,6 +326,8 @@ static void make_processes(struct world *w)
         node->process.drift_ppm = draw_drift(w);
         node->slowness = random_unit(&w->random) < w->plan->slow_share ? times : 1;
         node->liar = i >= w->plan->nodes - w->plan->liars;
+        node->accounts = calloc(w->plan->machine.rounds_max + 2, sizeof(*node->accounts));
+        CHECK(node->accounts != nullptr);
         CHECK(outbox_memory_open(&node->outbox) == STATUS_OK);
         keyed_signer_init(&node->signer, &w->ring, i);
         bytes_init(&node->old_envelope, ENVELOPE_BYTES_MAX);
@@ -269,10 +335,10 @@ static void make_processes(struct world *w)
     }
 }
 
-static struct layout *make_layout(uint32_t vectors)
+/* Of the optimiser's state. */
+static struct layout *make_layout(uint32_t vectors, uint64_t shape)
 {
     static const char *const names[] = {"m", "v"};
-    const uint64_t shape = SIM_PARAMETERS;
     struct layout_builder *builder = nullptr;
     struct layout *layout = nullptr;
     CHECK(vectors <= sizeof(names) / sizeof(names[0]));
@@ -302,16 +368,29 @@ static void make_names(struct world *w)
     keyed_signer_init(&w->signer, &w->ring, nodes);
 }
 
+static void make_work(struct world *w)
+{
+    w->work = w->plan->work != nullptr ? w->plan->work : drawn_work_create(w->plan->seed);
+    w->layout = w->work->layout;
+    w->parameter_count = w->layout->parameter_count;
+    w->mean = calloc(w->parameter_count, sizeof(*w->mean));
+    w->direction = calloc(w->parameter_count, sizeof(*w->direction));
+    w->expected = calloc(3 * w->parameter_count, sizeof(*w->expected));
+    CHECK(w->mean && w->direction && w->expected);
+    w->expected_momentum = w->expected + w->parameter_count;
+    w->expected_second = w->expected_momentum + w->parameter_count;
+}
+
 static void make_world(struct world *w)
 {
     const uint32_t nodes = w->plan->nodes;
     const uint32_t vectors = server_optimiser_vectors(&w->plan->optimiser);
     random_init(&w->random, w->plan->seed, 2, 0);
     make_names(w);
-    w->layout = make_layout(1);
-    w->state_layout = vectors > 0 ? make_layout(vectors) : nullptr;
+    make_work(w);
+    w->state_layout = vectors > 0 ? make_layout(vectors, w->parameter_count) : nullptr;
     CHECK(store_memory_open(w->plan->models_keep, &w->store) == STATUS_OK);
-    CHECK(accumulator_create(SIM_PARAMETERS, grid_from_norm_max(SIM_NORM_MAX),
+    CHECK(accumulator_create(w->parameter_count, grid_from_norm_max(w->work->norm_max),
                              &w->server.accumulator) == STATUS_OK);
     w->server.members = calloc(nodes, sizeof(*w->server.members));
     w->server.order = calloc(nodes, sizeof(*w->server.order));
@@ -326,6 +405,7 @@ static void make_world(struct world *w)
           w->cut_down);
     w->crashes_left = w->plan->crashes;
     w->node_crashes_left = w->plan->node_crashes;
+    links_make(w);
     make_processes(w);
     schedule_faults(w);
 }
@@ -340,21 +420,33 @@ static void free_world(struct world *w)
         bytes_deinit(&w->server.accepted[i].envelope);
         bytes_deinit(&w->nodes[i].old_envelope);
         outbox_close(w->nodes[i].outbox);
+        model_file_unref(w->nodes[i].base);
+        payload_unref(w->nodes[i].kept);
+        payload_unref(w->nodes[i].trained.payload);
+        free(w->nodes[i].accounts);
     }
+    for (uint64_t i = 0; i < w->archive_capacity; i++)
+        payload_unref(w->archive[i].payload);
     model_file_unref(w->server.model);
     model_file_unref(w->server.candidate);
     model_file_unref(w->server.state);
     model_file_unref(w->server.state_candidate);
     accumulator_destroy(w->server.accumulator);
     w->store->ops->close(w->store);
-    layout_destroy(w->layout);
     layout_destroy(w->state_layout);
+    if (w->plan->work == nullptr)
+        drawn_work_destroy(w->work);
+    free(w->mean);
+    free(w->direction);
+    free(w->expected);
     free(w->server.members);
     free(w->server.order);
     free(w->server.accepted);
     free(w->nodes);
     free(w->cut_up);
     free(w->cut_down);
+    links_free(w);
+    free(w->outcome);
     free(w->sessions);
     free(w->tickets);
     free(w->offers);

@@ -6,7 +6,6 @@
 
 #include "identity/spiffe_id.h"
 #include "robust/weight.h"
-#include "tensor/codec.h"
 #include "wire/messages.h"
 
 #include <math.h>
@@ -20,6 +19,7 @@ void offer_free(struct world *w, uint64_t ticket)
         return;
     w->offers[ticket] = nullptr;
     bytes_deinit(&offer->envelope);
+    payload_unref(offer->payload);
     free(offer);
 }
 
@@ -32,7 +32,10 @@ void offers_free(struct world *w)
 static void answer(struct world *w, uint64_t ticket, const struct receipt *receipt)
 {
     struct ticket *const t = &w->tickets[ticket];
+    const unsigned number = receipt->reason;
     w->result->refused += !receipt->accepted;
+    if (!receipt->accepted)
+        w->refused[number < REASONS ? number : 0]++;
     if (t->push_id == 0)
         return;
     struct happening *const message = sim_happening(w, HAPPEN_RECEIPT, t->node, 0);
@@ -97,10 +100,11 @@ void on_join_arrives(struct world *w, struct happening *happening)
 }
 
 static struct offer *offer_create(struct world *w, uint64_t ticket, const struct envelope *envelope,
-                                  struct slice payload)
+                                  struct payload *payload)
 {
     struct offer *const offer = calloc(1, sizeof(*offer));
-    CHECK(offer != nullptr && payload.size == sizeof(offer->values));
+    CHECK(offer != nullptr);
+    offer->payload = payload_ref(payload);
     offer->header = envelope->header;
     offer->header_size = envelope->header_bytes.size;
     bytes_init(&offer->envelope, ENVELOPE_BYTES_MAX);
@@ -108,8 +112,6 @@ static struct offer *offer_create(struct world *w, uint64_t ticket, const struct
                        envelope->header_bytes.size) == STATUS_OK &&
           bytes_append(&offer->envelope, envelope->signature.data, envelope->signature.size) ==
               STATUS_OK);
-    CHECK(codec_decode(offer->header.codec_id, w->layout, payload, offer->values, nullptr) ==
-          STATUS_OK);
     w->offers = sim_grow(w->offers, &w->offer_capacity, ticket, sizeof(struct offer *));
     w->offers[ticket] = offer;
     return offer;
@@ -117,14 +119,11 @@ static struct offer *offer_create(struct world *w, uint64_t ticket, const struct
 
 void on_update_arrives(struct world *w, struct happening *happening)
 {
-    const struct envelope_limits limits = {.payload_bytes_max = 1 << 20, .codecs = 1};
+    const struct envelope_limits limits = sim_limits(w);
     const uint64_t ticket = happening->ticket;
-    const struct bytes *const bytes = &happening->bytes;
-    const size_t envelope_size = bytes->size - sizeof(float) * SIM_PARAMETERS;
     struct envelope envelope;
     struct refusal refusal = {0};
-    if (envelope_parse((struct slice){bytes->data, envelope_size}, &limits, &envelope, &refusal) !=
-        STATUS_OK) {
+    if (envelope_parse(bytes_slice(&happening->bytes), &limits, &envelope, &refusal) != STATUS_OK) {
         refuse(w, ticket, refusal.reason);
         return;
     }
@@ -138,14 +137,11 @@ void on_update_arrives(struct world *w, struct happening *happening)
         answer(w, ticket, &(struct receipt){.accepted = true});
         return;
     }
-    const struct slice payload = {bytes->data + envelope_size, bytes->size - envelope_size};
-    struct digest digest;
-    CHECK(blob_digest(payload.data, payload.size, 0, &digest) == STATUS_OK);
-    if (!digest_equal(&digest, &envelope.header.payload_digest)) {
+    if (!digest_equal(&happening->payload->digest, &envelope.header.payload_digest)) {
         refuse(w, ticket, REASON_DIGEST);
         return;
     }
-    offer_create(w, ticket, &envelope, payload);
+    offer_create(w, ticket, &envelope, happening->payload);
     struct happening *const verified =
         sim_happening(w, HAPPEN_VERIFIED, COORDINATOR, sim_delay(w) / 4);
     verified->ticket = ticket;
@@ -153,7 +149,7 @@ void on_update_arrives(struct world *w, struct happening *happening)
 }
 
 /* Signature, role, finite values, norm. */
-static enum status verify(struct world *w, struct offer *offer, struct refusal *refusal)
+static enum status verify(const struct world *w, const struct offer *offer, struct refusal *refusal)
 {
     const struct envelope envelope = {
         .header = offer->header,
@@ -172,12 +168,9 @@ static enum status verify(struct world *w, struct offer *offer, struct refusal *
     refusal->reason = REASON_PERMISSION;
     if (status != STATUS_OK)
         return status;
-    double squared = 0;
-    for (int i = 0; i < SIM_PARAMETERS; i++)
-        squared += (double)offer->values[i] * offer->values[i];
+    const double squared = offer->payload->squared;
     refusal->reason = isfinite(squared) ? REASON_NORM : REASON_NON_FINITE;
-    offer->is_normal = sqrt(squared) <= SIM_NORM_MAX; /* not so for NaN either */
-    return offer->is_normal ? STATUS_OK : STATUS_PEER;
+    return sqrt(squared) <= w->work->norm_max ? STATUS_OK : STATUS_PEER; /* PEER for NaN too */
 }
 
 void on_update_verified(struct world *w, struct happening *happening)
@@ -222,6 +215,16 @@ void server_receipt(struct world *w, const struct coordinator_effect *effect)
     answer(w, effect->ticket, &(struct receipt){.accepted = true});
 }
 
+static void add(struct world *w, const char *node, const struct payload *payload, uint32_t weight)
+{
+    const float *const values =
+        payload->values != nullptr ? payload->values : w->work->ops->read_payload(w->work, payload);
+    if (w->work->robust != nullptr)
+        CHECK(robust_round_keep(w->work->robust, node, values, weight, nullptr) == STATUS_OK);
+    else
+        CHECK(accumulator_fold(w->server.accumulator, values, weight, nullptr) == STATUS_OK);
+}
+
 static void fold(struct world *w, uint32_t index, uint64_t ticket)
 {
     const struct member *const member = &w->server.members[index];
@@ -233,7 +236,7 @@ static void fold(struct world *w, uint32_t index, uint64_t ticket)
     const uint32_t weight = weight_from_samples(
         member->samples, (uint32_t)w->plan->machine.samples_max, member->staleness_weight);
     w->server.accepted[index].weight = weight;
-    CHECK(accumulator_fold(w->server.accumulator, offer->values, weight, nullptr) == STATUS_OK);
+    add(w, member->name, offer->payload, weight);
     offer_free(w, ticket);
 }
 
@@ -282,6 +285,6 @@ void on_pull_arrives(struct world *w, struct happening *happening)
     message->work_id = happening->work_id;
     const struct digest *const wanted = &happening->node_event.beacon.version.blob_digest;
     if (model != nullptr && digest_equal(&model->blob_digest, wanted))
-        CHECK(bytes_append(&message->bytes, model->bytes, model->size) == STATUS_OK);
-    sim_send_down(w, message, false); /* empty: not found */
+        message->model = model_file_ref(w->server.model);
+    sim_send_down(w, message, false);
 }

@@ -24,12 +24,9 @@ void server_math(struct world *w, const struct coordinator_effect *effect)
 
 static void create_model(struct world *w, struct coordinator_event *event)
 {
-    struct random random;
     struct model_file *file = nullptr;
-    random_init(&random, w->plan->seed, 40, 0);
     CHECK(model_file_create(w->layout, &file) == STATUS_OK);
-    for (int i = 0; i < SIM_PARAMETERS; i++)
-        model_file_parameters(file)[i] = (float)(random_unit(&random) - 0.5);
+    w->work->ops->first(w->work, model_file_parameters(file));
     CHECK(model_file_seal(file, w->layout) == STATUS_OK);
     model_file_replace(&w->server.candidate, file);
     model_file_replace(&w->server.state_candidate, nullptr);
@@ -37,18 +34,47 @@ static void create_model(struct world *w, struct coordinator_event *event)
     event->version = core_version(file, 0);
 }
 
+void empty_sums(struct world *w)
+{
+    if (w->work->robust != nullptr)
+        robust_round_reset(w->work->robust);
+    else
+        accumulator_reset(w->server.accumulator);
+}
+
+static double weight_sum(const struct world *w)
+{
+    return (double)(w->work->robust != nullptr ? robust_round_weight_sum(w->work->robust)
+                                               : accumulator_weight_sum(w->server.accumulator));
+}
+
+/* The mean, or what the rule makes of the updates. */
+static void aggregate(struct world *w, uint64_t round)
+{
+    free(w->outcome);
+    w->outcome = nullptr;
+    if (w->work->robust == nullptr) {
+        CHECK(accumulator_finish_f64(w->server.accumulator, w->mean) == STATUS_OK);
+        return;
+    }
+    struct error err = {0};
+    if (robust_round_close(w->work->robust, w->server.machine.selected, w->plan->seed ^ round << 32,
+                           w->mean, &w->outcome, &err) != STATUS_OK)
+        sim_fail(w, "the updates of round %llu cannot be aggregated: %s", (unsigned long long)round,
+                 err.text);
+}
+
 /* The momentum in the place of who is late. */
-static void count_momentum(struct world *w, uint64_t steps, double *mean)
+static void count_momentum(struct world *w, uint64_t steps)
 {
     const struct server *const server = &w->server;
-    double direction[SIM_PARAMETERS];
     if (server->state == nullptr || server->stand_in_weight == 0 || steps == 0)
         return;
-    server_optimiser_direction(&w->plan->optimiser, model_file_parameters(server->state), direction,
-                               SIM_PARAMETERS);
-    server_optimiser_stand_in(&w->plan->optimiser, steps,
-                              (double)accumulator_weight_sum(server->accumulator),
-                              (double)server->stand_in_weight, direction, mean, SIM_PARAMETERS);
+    server_optimiser_direction(&w->plan->optimiser, model_file_parameters(server->state),
+                               w->direction, w->parameter_count);
+    server_optimiser_stand_in(&w->plan->optimiser, steps, weight_sum(w),
+                              (double)server->stand_in_weight, w->direction, w->mean,
+                              w->parameter_count);
 }
 
 static struct model_file *next_state(const struct world *w)
@@ -71,20 +97,25 @@ static void close_round(struct world *w, const struct coordinator_effect *effect
     struct server *const server = &w->server;
     struct model_file *model = nullptr;
     struct model_file *const state = next_state(w);
-    double mean[SIM_PARAMETERS];
     double squared = 0;
     event->kind = EV_CLOSED;
     CHECK(model_file_create(w->layout, &model) == STATUS_OK);
-    CHECK(accumulator_finish_f64(server->accumulator, mean) == STATUS_OK);
-    count_momentum(w, effect->round - 1, mean);
-    for (int i = 0; i < SIM_PARAMETERS; i++)
-        squared += mean[i] * mean[i];
+    aggregate(w, effect->round);
+    count_momentum(w, effect->round - 1);
+    for (uint64_t i = 0; i < w->parameter_count; i++)
+        squared += w->mean[i] * w->mean[i];
     event->aggregate_norm = sqrt(squared);
-    CHECK(server_optimiser_step(&w->plan->optimiser, effect->rate, mean,
-                                model_file_parameters(server->model), model_file_parameters(model),
-                                state != nullptr ? model_file_parameters(state) : nullptr,
-                                SIM_PARAMETERS));
-    accumulator_reset(server->accumulator);
+    const bool is_finite = server_optimiser_step(
+        &w->plan->optimiser, effect->rate, w->mean, model_file_parameters(server->model),
+        model_file_parameters(model), state != nullptr ? model_file_parameters(state) : nullptr,
+        w->parameter_count);
+    empty_sums(w);
+    if (!is_finite) {
+        model_file_unref(model);
+        model_file_unref(state);
+        event->status = STATUS_PEER;
+        return;
+    }
     CHECK(model_file_seal(model, w->layout) == STATUS_OK);
     if (state != nullptr)
         CHECK(model_file_seal(state, w->state_layout) == STATUS_OK);
@@ -93,17 +124,19 @@ static void close_round(struct world *w, const struct coordinator_effect *effect
     event->version = core_version(model, effect->round);
 }
 
-/* Falls, round after round, until it is to be bad. */
+/* As the work says, until it is to be bad. */
 static void validate(struct world *w, struct coordinator_event *event)
 {
     const struct sim_plan *const plan = w->plan;
     const uint64_t round = w->server.machine.round - (plan->machine.validates_received ? 1 : 0);
-    const bool is_bad = plan->diverges_at > 0 && round >= plan->diverges_at;
-    w->result->happened[SIM_DIVERGE] += is_bad;
     event->kind = EV_VALIDATED;
-    event->validated.has_loss = true;
-    event->validated.loss =
-        is_bad ? (plan->loss_is_nan ? (double)NAN : 10) : 1.0 / (1 + (double)round);
+    if (plan->diverges_at > 0 && round >= plan->diverges_at) {
+        w->result->happened[SIM_DIVERGE]++;
+        event->validated.has_loss = true;
+        event->validated.loss = plan->loss_is_nan ? (double)NAN : 10;
+        return;
+    }
+    w->work->ops->validate(w->work, &w->server.machine, w->server.candidate, event);
 }
 
 static void do_math(struct world *w, struct happening *happening)
@@ -127,11 +160,12 @@ static void do_math(struct world *w, struct happening *happening)
 
 static struct model_file *load(struct world *w, const char *name, const struct layout *layout)
 {
-    uint8_t *const bytes = malloc(1 << 16);
+    const size_t room = layout->bytes + SIM_HEADER_ROOM;
+    uint8_t *const bytes = malloc(room);
     size_t size = 0;
     struct model_file *file = nullptr;
     CHECK(bytes != nullptr);
-    if (store_read_model(w->store, name, 0, bytes, 1 << 16, &size, nullptr) != STATUS_OK) {
+    if (store_read_model(w->store, name, 0, bytes, room, &size, nullptr) != STATUS_OK) {
         free(bytes);
         return nullptr;
     }

@@ -42,6 +42,8 @@ struct happening *sim_happening(struct world *w, enum happening_kind kind, uint3
 void sim_happening_free(struct happening *happening)
 {
     bytes_deinit(&happening->bytes);
+    payload_unref(happening->payload);
+    model_file_unref(happening->model);
     commit_free(happening->commit);
     free(happening);
 }
@@ -76,6 +78,12 @@ struct happening *sim_pop(struct world *w)
     if (w->heap_count > 0)
         w->heap[i] = last;
     return first;
+}
+
+struct envelope_limits sim_limits(const struct world *w)
+{
+    return (struct envelope_limits){.payload_bytes_max = w->layout->bytes + SIM_HEADER_ROOM,
+                                    .codecs = 1};
 }
 
 uint64_t sim_delay(struct world *w)

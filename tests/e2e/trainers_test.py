@@ -13,6 +13,7 @@ import shutil
 import signal
 import struct
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -171,6 +172,32 @@ def killed_trainers_cost_no_node(chance):
         assert run.log("up").count("child.started name=node") == 4, "a node was started again"
 
 
+def pytorch_survives_killed_trainers(chance):
+    """The example whole, with twenty nodes: 0.90 on the test images although trainers are killed all the time."""
+    if missing("torch", "safetensors"):
+        return
+    with Run("pytorch-killed", 20, {}, example="pytorch-cnn") as run:
+        run.wait_for_rounds(1, 900)
+        kills = 0
+        while run.process.poll() is None:
+            for pid in trainer_pids(run, f"node-{chance.randrange(20):03d}"):
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                    kills += 1
+                except ProcessLookupError:
+                    pass
+            time.sleep(chance.uniform(5, 25))
+        assert run.wait(60) == 0, run.tail()
+        run.check_accounting()
+        program = [str(TOP / "examples" / "trainers" / "pytorch_cnn.py"), "evaluate",
+                   str(run.folder / "model.safetensors"), str(DATA)]
+        said = subprocess.run(["python3", *program], capture_output=True, text=True, timeout=600, check=True).stderr
+        accuracy = float(re.search(r"accuracy ([0-9.]+)", said)[1])
+        print(f"# {kills} kills in {run.rounds()} rounds; accuracy {accuracy}")
+        assert kills > 20, "hardly anybody was killed"
+        assert accuracy >= 0.90, accuracy
+
+
 def a_trainer_that_always_crashes_costs_its_own_node_only():
     sets = {"train.command": "case $FEDRA_PART in 0) exit 3 ;; *) exec examples/trainers/copy.sh ;; esac",
             "aggregation.k_threshold": 0.6, "convergence.max_rounds": 5, "convergence.gradient_threshold": 0}
@@ -246,6 +273,10 @@ def main():
     tap = Tap()
     SCRATCH.mkdir(parents=True, exist_ok=True)
     print(f"# FEDRA_TEST_SEED={SEED}")
+    if "soak" in sys.argv[1:]:
+        tap.case("pytorch_survives_killed_trainers", pytorch_survives_killed_trainers, chance)
+        tap.finish()
+        return
     tap.case("the_script_copies", the_script_copies)
     tap.case("numpy_learns", numpy_learns)
     tap.case("pytorch_learns", pytorch_learns)

@@ -1,19 +1,16 @@
 /*
- * coordinator_validation.c - what a round's figures are: measured on the coordinator's own samples,
- * or the trimmed mean of what the nodes of the accepted set report of the model they received.
- *
- * Not here: what follows from them (learn/convergence.c, core/coordinator_round.c).
+ * round_figures.c - see round_figures.h.
  */
-#include "host/coordinator_host_internal.h"
+#include "host/round_figures.h"
 
 #include "learn/trimmed_mean.h"
 #include "train/evaluate.h"
 
 #include <stdlib.h>
 
-enum status validation_collect(const struct coordinator_host *host, struct node_figures *ret)
+enum status node_figures_collect(const struct roster *roster, double trim,
+                                 struct node_figures *ret_figures)
 {
-    const struct roster *const roster = &host->machine.roster;
     struct node_figures figures = {0};
     double *const losses = malloc(sizeof(*losses) * (2 * (size_t)roster->count + 1));
     if (losses == nullptr)
@@ -30,31 +27,30 @@ enum status validation_collect(const struct coordinator_host *host, struct node_
             accuracies[accuracy_count++] = member->report.accuracy;
         figures.samples += member->report.samples;
     }
-    const double trim = host->config->validation.trim;
     if (figures.nodes > 0)
         figures.loss = trimmed_mean(losses, figures.nodes, trim);
     if (accuracy_count > 0)
         figures.accuracy = trimmed_mean(accuracies, accuracy_count, trim);
     figures.has_accuracy = accuracy_count > 0;
     free(losses);
-    *ret = figures;
+    *ret_figures = figures;
     return STATUS_OK;
 }
 
-enum status validation_measure(const struct coordinator_host *host,
-                               const struct node_figures *nodes, struct coordinator_event *event,
-                               struct error *err)
+enum status round_validate(const struct round_validation *round, struct coordinator_event *event,
+                           struct error *err)
 {
+    const struct node_figures *const nodes = round->nodes;
     struct evaluation evaluation;
-    if (!config_validates_centrally(host->config)) {
+    if (round->samples == nullptr) {
         event->validated.has_loss = nodes->nodes > 0;
         event->validated.loss = nodes->loss;
         event->validated.has_accuracy = nodes->has_accuracy;
         event->validated.accuracy = nodes->accuracy;
         return STATUS_OK;
     }
-    const enum status status = evaluate_model(&host->spec, model_file_parameters(host->candidate),
-                                              &host->validation, &evaluation, err);
+    const enum status status = evaluate_model(round->spec, model_file_parameters(round->model),
+                                              round->samples, &evaluation, err);
     if (status != STATUS_OK)
         return status;
     event->validated.has_loss = true;
