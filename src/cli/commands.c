@@ -36,7 +36,8 @@ static const struct command commands[] = {
     {"aggregate", "combine update files into one", aggregate_command, nullptr},
     {"central", "train the job's model in one place, to compare with", central_command, nullptr},
     {"ca", "run the local certificate authority", ca_command, &ca_actions},
-    {"sim", "look for bugs: federations in a seed", sim_command, nullptr},
+    {"sim", "simulate a federation on virtual time, or look for bugs in many", sim_command,
+     nullptr},
     {"config", "check, show and explain configurations", config_command, &config_actions},
     {"version", "say what this program is and what it runs on", version_command, nullptr},
 };

@@ -14,6 +14,26 @@ void command_write_report(const struct config_report *report, FILE *file)
         fwrite(report->text.data, 1, report->text.size, file);
 }
 
+enum status command_adapt_config(struct config *config, uint64_t nodes, uint64_t seed)
+{
+    struct config_report report;
+    config_report_init(&report);
+    config->data.parts = nodes;
+    config->data.part = 0;
+    config->aggregation.start_nodes = nodes;
+    if (config->aggregation.min_updates > nodes)
+        config->aggregation.min_updates = nodes;
+    if (config->convergence.min_rounds > config->convergence.max_rounds)
+        config->convergence.min_rounds = config->convergence.max_rounds;
+    if (seed != UINT64_MAX)
+        config->job.seed = seed;
+    const enum status status = config_check(config, nodes, &report);
+    if (status != STATUS_OK)
+        command_write_report(&report, stderr);
+    config_report_deinit(&report);
+    return status;
+}
+
 enum status command_load_config(const char *file, const struct option_list *sets,
                                 struct config *ret_config)
 {

@@ -19,6 +19,14 @@ int config_command(int argc, char **argv);
 [[nodiscard]] enum status command_load_config(const char *file, const struct option_list *sets,
                                               struct config *ret_config);
 
+/*
+ * Makes it the configuration of a run of its own with that many nodes: parts of the data, nodes
+ * waited for, bounds that fit. seed: UINT64_MAX leaves job.seed. INVAL, with the mistakes on
+ * standard error.
+ */
+[[nodiscard]] enum status command_adapt_config(struct config *config, uint64_t nodes,
+                                               uint64_t seed);
+
 /* Writes what a report holds to a file, whatever it is. */
 void command_write_report(const struct config_report *report, FILE *file);
 

@@ -17,9 +17,9 @@ int sim_command(int argc, char **argv)
     static const char name[] = "fedra-sim";
     char path[PATH_MAX + sizeof(name)] = "";
     struct sim_request request;
-    const int code = sim_options_parse(argc, argv, &request);
+    const int code = argc > 1 && argv[1][0] != '-' ? -1 : sim_options_parse(argc, argv, &request);
     if (code >= 0)
-        return code;
+        return code; /* what a FILE goes with is parsed there */
     const ssize_t length = readlink("/proc/self/exe", path, PATH_MAX - 1);
     char *const slash = length > 0 ? strrchr(path, '/') : nullptr;
     if (slash == nullptr) {

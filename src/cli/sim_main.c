@@ -1,12 +1,15 @@
 /*
- * sim_main.c - build/fedra-sim: runs seeds, on all cores, and says which one fails.
+ * sim_main.c - build/fedra-sim: simulates the job of a configuration (sim_federation.c), or runs
+ * seeds, on all cores, and says which one fails.
  *
  * A program of its own, because its signer proves nothing (sim/keyed_signer.h); `fedra sim`
  * executes it. One process a core; each runs the seeds of its own in turn and stops at its first
  * failure.
  */
 #include "cli/options.h"
+#include "cli/sim_federation.h"
 #include "cli/sim_options.h"
+#include "cli/trainer_command.h"
 #include "sim/sim.h"
 
 #include <inttypes.h>
@@ -251,6 +254,10 @@ static uint64_t count_jobs(const struct sim_request *request)
 int main(int argc, char **argv)
 {
     struct run run = {.faults = SIM_ALL_FAULTS};
+    if (argc > 1 && strcmp(argv[1], "trainer") == 0) /* the keeper of a program that trains */
+        return trainer_command(argc - 1, argv + 1);
+    if (sim_federation_is_wanted(argc, argv))
+        return sim_federation(argc, argv);
     const int code = sim_options_parse(argc, argv, &run.request);
     if (code >= 0)
         return code;

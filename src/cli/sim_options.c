@@ -57,11 +57,15 @@ int sim_options_parse(int argc, char **argv, struct sim_request *ret_request)
         {"faults", 0, nullptr, "list the faults", .flag = &request.list},
     };
     const struct option_table table = {
-        .usage = "sim [--seeds A..B] [--minutes M] [--nodes N] [--only FAULT,...]",
-        .help = "Runs whole federations on virtual time, each from a seed that draws its limits "
-                "and its faults, and checks what Fedra promises (docs/simulator.md): for those who "
-                "look for bugs. Exit: 0 all promises are kept, 1 a seed fails (the line that "
-                "replays it is printed), 2 wrong usage.",
+        .usage = "sim FILE [--nodes N] [--seed S] [--run-dir DIR] [--set KEY=VALUE]... | "
+                 "sim [--seeds A..B] [--minutes M] [--nodes N] [--only FAULT,...]",
+        .help =
+            "With a FILE: runs the job of that configuration on virtual time, with real "
+            "training (docs/simulation.md; `fedra sim FILE --help` lists its options). Without: "
+            "runs whole federations, each from a seed that draws its limits and its faults, and "
+            "checks what Fedra promises (docs/simulator.md): for those who look for bugs. Exit: 0 "
+            "all promises are kept, 1 a seed fails (the line that "
+            "replays it is printed), 2 wrong usage.",
         .specs = specs,
         .spec_count = sizeof(specs) / sizeof(*specs),
     };

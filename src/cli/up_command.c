@@ -480,26 +480,6 @@ static int run(const struct up_options *options, struct config *config)
     return code;
 }
 
-static enum status adapt(const struct up_options *options, struct config *config)
-{
-    struct config_report report;
-    config_report_init(&report);
-    config->data.parts = options->nodes;
-    config->data.part = 0;
-    config->aggregation.start_nodes = options->nodes;
-    if (config->aggregation.min_updates > options->nodes)
-        config->aggregation.min_updates = options->nodes;
-    if (config->convergence.min_rounds > config->convergence.max_rounds)
-        config->convergence.min_rounds = config->convergence.max_rounds;
-    if (options->seed != UINT64_MAX)
-        config->job.seed = options->seed;
-    const enum status status = config_check(config, options->nodes, &report);
-    if (status != STATUS_OK)
-        command_write_report(&report, stderr);
-    config_report_deinit(&report);
-    return status;
-}
-
 /* A new run: the job's configuration, made one for this many nodes. EXIT_SUCCESS, EXIT_USAGE. */
 static int read_new(struct up_options *options, struct config *config)
 {
@@ -508,7 +488,7 @@ static int read_new(struct up_options *options, struct config *config)
     options->record.shape = (struct run_shape){.nodes = (uint32_t)options->nodes,
                                                .per_process = (uint32_t)options->per_process};
     if (command_load_config(options->file, &options->sets, config) != STATUS_OK ||
-        adapt(options, config) != STATUS_OK)
+        command_adapt_config(config, options->nodes, options->seed) != STATUS_OK)
         return EXIT_USAGE;
     return EXIT_SUCCESS;
 }

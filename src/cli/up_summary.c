@@ -178,7 +178,9 @@ void up_summary_print(const char *folder, const char *label)
                (unsigned long long)yyjson_get_uint(yyjson_obj_get(root, "nodes")),
                yyjson_get_num(yyjson_obj_get(root, "seconds")));
     else
-        printf("test accuracy: %s   trained centrally: %s\n", accuracy, central);
+        printf("test accuracy: %s%s%s\n", accuracy,
+               strcmp(central, "none") != 0 ? "   trained centrally: " : "",
+               strcmp(central, "none") != 0 ? central : "");
     yyjson_doc_free(doc);
     fflush(stdout);
 }

@@ -77,6 +77,11 @@ enum config_validation_source : uint32_t {
     CONFIG_VALIDATION_NODES,
     CONFIG_VALIDATION_BOTH,
 };
+enum config_latency : uint32_t {
+    CONFIG_LATENCY_CONSTANT,
+    CONFIG_LATENCY_LOGNORMAL,
+    CONFIG_LATENCY_TABLE,
+};
 enum config_tls_key : uint32_t { CONFIG_TLS_P256, CONFIG_TLS_ML_DSA_65 };
 
 struct config_list {
@@ -233,6 +238,19 @@ struct config {
             double down_s;
         } kill;
     } faults;
+    struct {
+        double sample_us;
+        double speed_spread;
+        enum config_latency latency;
+        double latency_ms;
+        double latency_spread;
+        char latency_file[CONFIG_PATH_MAX];
+        double node_mbit;
+        double coordinator_mbit;
+        double loss;
+        double up_s;
+        double down_s;
+    } simulation;
     /* Where key i of the schema came from: its line (> 0), the -n-th --set (< 0), 0 the default. */
     int32_t origin[CONFIG_KEYS_MAX];
     /* The file's name, for messages and origins; "" where there was none. */

@@ -209,6 +209,17 @@ static void check_robust(const struct config *config, uint64_t nodes, struct con
                 config->aggregation.k_threshold, needed, k, err.text);
 }
 
+static void check_simulation(const struct config *config, struct config_report *report)
+{
+    const bool is_table = config->simulation.latency == CONFIG_LATENCY_TABLE;
+    if (is_table && config->simulation.latency_file[0] == 0)
+        MISTAKE(config, report, "simulation.latency_file",
+                "is empty, the file of latencies is wanted for table");
+    if (!is_table && config->simulation.latency_file[0] != 0)
+        MISTAKE(config, report, "simulation.latency_file",
+                "is only for simulation.latency table, \"\" is wanted");
+}
+
 static void check_counts(const struct config *config, uint64_t nodes, struct config_report *report)
 {
     const bool known = nodes > 0;
@@ -242,6 +253,7 @@ enum status config_check(const struct config *config, uint64_t nodes, struct con
     check_selection(config, report);
     check_robust(config, nodes, report);
     check_counts(config, nodes, report);
+    check_simulation(config, report);
     return report->count == before ? STATUS_OK : STATUS_INVAL;
 }
 

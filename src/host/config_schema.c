@@ -69,6 +69,7 @@ static const char *const convergence_criteria[] = {"all", "any", nullptr};
 static const char *const schedules[] = {"constant", "step",   "exponential",
                                         "adaptive", "cosine", nullptr};
 static const char *const validation_sources[] = {"none", "central", "nodes", "both", nullptr};
+static const char *const latencies[] = {"constant", "lognormal", "table", nullptr};
 static const char *const tls_keys[] = {"p256", "ml-dsa-65", nullptr};
 
 const struct config_tree config_trees[] = {
@@ -91,6 +92,7 @@ const struct config_tree config_trees[] = {
     {"faults", "what `fedra up` breaks on purpose, for tests and demonstrations"},
     {"faults.slow", "nodes that train slowly; which ones is drawn from job.seed"},
     {"faults.kill", "nodes that are killed in the middle of the job, and come back"},
+    {"simulation", "the machines and the network that `fedra sim FILE` imagines"},
 };
 const uint32_t config_tree_count = sizeof config_trees / sizeof config_trees[0];
 
@@ -291,6 +293,25 @@ const struct config_key config_keys[] = {
     F64(faults.kill, share, "0", 0, 1, "share of the nodes that are killed, rounded down to nodes"),
     U64(faults.kill, after_rounds, "5", 1, 1000000000, "rounds after which they are killed, once"),
     F64(faults.kill, down_s, "5", 0, 86400, "seconds until a killed node is started again"),
+
+    F64_OVER(simulation, sample_us, "100", 0, 1e9,
+             "microseconds that a node of speed 1 trains on a sample, an epoch"),
+    F64(simulation, speed_spread, "0", 0, 3,
+        "how much nodes differ: sigma of the logarithm of their speeds; 0: all have speed 1"),
+    ENUM(simulation, latency, "constant", latencies,
+         "of the nodes' links: the same for all, log-normal, or drawn from latency_file"),
+    F64(simulation, latency_ms, "20", 0, 1e6, "milliseconds one way; of lognormal the median"),
+    F64(simulation, latency_spread, "0.5", 0, 3, "of lognormal: sigma of its logarithm"),
+    TEXT(simulation, latency_file, "", PATH, "of table: one latency in milliseconds a line"),
+    F64(simulation, node_mbit, "100", 0, 1e6,
+        "megabits a second of each node's link, each way; 0: no limit"),
+    F64(simulation, coordinator_mbit, "10000", 0, 1e6,
+        "of the coordinator's link, which all share; 0: no limit"),
+    F64(simulation, loss, "0", 0, 0.5,
+        "share of the messages that are lost, and their connections with them"),
+    F64(simulation, up_s, "0", 0, 1e9,
+        "mean seconds until a node is switched off, exponentially distributed; 0: never"),
+    F64(simulation, down_s, "60", 0, 1e9, "mean seconds until it is back, likewise"),
 };
 const uint32_t config_key_count = sizeof config_keys / sizeof config_keys[0];
 

@@ -67,16 +67,16 @@ static enum status check_empty(const char *folder, struct error *err)
     return STATUS_OK;
 }
 
-static enum status make_folders(const char *folder, struct error *err)
+enum status run_make_folders(const char *folder, const char *const *names, size_t count,
+                             struct error *err)
 {
-    static const char *const names[] = {"identity", "config", "nodes", "logs"};
     char path[RUN_PATH_MAX + 32];
     enum status status = make_parents(folder, err);
     if (status == STATUS_OK)
         status = make_folder(folder, err);
     if (status == STATUS_OK)
         status = check_empty(folder, err);
-    for (size_t i = 0; i < sizeof(names) / sizeof(*names) && status == STATUS_OK; i++) {
+    for (size_t i = 0; i < count && status == STATUS_OK; i++) {
         snprintf(path, sizeof(path), "%s/%s", folder, names[i]);
         status = make_folder(path, err);
     }
@@ -274,11 +274,12 @@ static enum status prepare(const char *folder, struct config *config,
 enum status run_setup(const char *folder, struct config *config, const struct run_shape *shape,
                       struct error *err)
 {
+    static const char *const names[] = {"identity", "config", "nodes", "logs"};
     char path[RUN_PATH_MAX + 32];
     const char *const colon = strrchr(config->server.listen, ':');
     const struct run_record record = {.shape = *shape,
                                       .port_picked = colon != nullptr && strcmp(colon, ":0") == 0};
-    enum status status = make_folders(folder, err);
+    enum status status = run_make_folders(folder, names, sizeof(names) / sizeof(*names), err);
     snprintf(path, sizeof(path), "%s/authority", folder);
     if (status == STATUS_OK)
         status = authority_init(path, config->identity.trust_domain, clock_unix_s(), err);

@@ -54,5 +54,12 @@ struct run_record;
 [[nodiscard]] enum status run_setup_again(const char *folder, struct config *config,
                                           const struct run_record *record, struct error *err);
 
+/*
+ * Makes the folder of a run, its parents too, and folders of those names in it. EXISTS where it is
+ * not empty; LIMIT, IO, NO_SPACE.
+ */
+[[nodiscard]] enum status run_make_folders(const char *folder, const char *const *names,
+                                           size_t count, struct error *err);
+
 /* "node-007". name has CONFIG_NAME_MAX room. */
 void run_node_name(uint32_t index, char *ret_name);

@@ -40,7 +40,6 @@ enum sim_fault {
 enum {
     SIM_ALL_FAULTS = (1 << SIM_FAULT_COUNT) - 1,
     SIM_NODES_MAX = 10000,
-    SIM_ROUNDS_MAX = 100000,
     SIM_FAILURE_MAX = 256, /* bytes of a failure's text with its zero */
 };
 

@@ -210,8 +210,6 @@ static void exit_process(struct world *w, const struct coordinator_effect *effec
 {
     if (effect->status == STATUS_OK) {
         w->server.ended = true;
-        if (w->work->ops->ended != nullptr)
-            w->work->ops->ended(w->work, &w->server.machine, w->server.model, w->now_ns);
         server_kill(w, 0);
         return;
     }

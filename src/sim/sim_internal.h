@@ -171,6 +171,7 @@ struct sim_node {
     struct sim_trained trained; /* by the training that ended last */
     struct payload *kept;       /* of the update in its outbox; a reference */
     struct account *accounts;   /* by round */
+    uint64_t account_capacity;
 };
 
 /* Every payload that a node signed, so that models can be made again. */
@@ -259,7 +260,9 @@ void sim_tell(struct world *w, const struct traces *traces, uint32_t process);
 __attribute__((format(printf, 2, 3))) void sim_narrate(struct world *w, const char *format, ...);
 /* An oracle was not satisfied: the first text is kept. */
 __attribute__((format(printf, 2, 3))) void sim_fail(struct world *w, const char *format, ...);
-/* The last part of a node's name; "the coordinator". Static for the latest call. */
+/* The node of that name. */
+uint32_t sim_node_index(const char *name);
+/* A short name; "coordinator". Static for the latest call. */
 const char *sim_who(uint32_t process);
 
 /* What an envelope may be. */

@@ -26,13 +26,6 @@ static double ns_per_byte(double mbit)
     return mbit > 0 ? 8e3 / mbit : 0;
 }
 
-/* Normal, by Box and Muller. */
-static double draw_normal(struct random *random)
-{
-    const double radius = sqrt(-2 * log(1 - random_unit(random)));
-    return radius * cos(2 * 3.14159265358979323846 * random_unit(random));
-}
-
 static double draw_latency_ms(struct world *w)
 {
     const struct sim_links *const plan = w->plan->links;
@@ -40,7 +33,7 @@ static double draw_latency_ms(struct world *w)
     case SIM_LATENCY_CONSTANT:
         break;
     case SIM_LATENCY_LOGNORMAL:
-        return plan->latency_ms * exp(plan->latency_spread * draw_normal(&w->random));
+        return plan->latency_ms * exp(plan->latency_spread * random_normal(&w->random));
     case SIM_LATENCY_TABLE:
         return plan->table_ms[random_below(&w->random, plan->table_count)];
     }

@@ -229,16 +229,24 @@ void oracle_settle(struct world *w, const struct member *member, uint64_t round)
                  short_name(member), (unsigned long long)member->held.round);
 }
 
+static struct account *account_of(struct world *w, uint32_t node, uint64_t round)
+{
+    struct sim_node *const n = &w->nodes[node];
+    CHECK(round <= w->plan->machine.rounds_max + 1);
+    n->accounts = sim_grow(n->accounts, &n->account_capacity, round, sizeof(*n->accounts));
+    return &n->accounts[round];
+}
+
 /* ---- commits ---- */
 
 static void count_update(struct world *w, const struct record_head *head,
                          const struct envelope_header *header)
 {
-    const uint32_t node = (uint32_t)strtoul(strrchr(header->spiffe_id, '/') + 2, nullptr, 10);
+    const uint32_t node = sim_node_index(header->spiffe_id);
     const uint64_t round = header->round;
     struct store_version base;
-    CHECK(node < w->plan->nodes && round <= w->plan->machine.rounds_max);
-    struct account *const account = &w->nodes[node].accounts[round];
+    CHECK(node < w->plan->nodes);
+    struct account *const account = account_of(w, node, round);
     if (account->counted)
         sim_fail(w, "%s's update of round %llu is counted twice", sim_who(node),
                  (unsigned long long)round);
@@ -282,9 +290,7 @@ static void note_undone(struct world *w)
     for (uint32_t i = 0; i < roster->count; i++) {
         const struct member *const member = &roster->members[roster->order[i]];
         if (member->accepted)
-            w->nodes[strtoul(short_name(member) + 1, nullptr, 10)]
-                .accounts[member->key.round]
-                .undone = true;
+            account_of(w, sim_node_index(member->name), member->key.round)->undone = true;
     }
 }
 
@@ -417,8 +423,7 @@ void oracle_note(struct world *w, uint32_t index, const struct node_effect *effe
 {
     const struct sim_node *const node = &w->nodes[index];
     const uint64_t round = effect->key.round;
-    CHECK(round <= w->plan->machine.rounds_max + 1);
-    struct account *const account = &w->nodes[index].accounts[round];
+    struct account *const account = account_of(w, index, round);
     const bool in_commit =
         account->counted && digest_equal(&account->counted_digest, &effect->key.payload_digest);
     switch (effect->note) {
@@ -456,7 +461,7 @@ void oracle_notes_lost(struct world *w, uint32_t index, const struct kept_update
 {
     if (kept->state == UPDATE_NONE)
         return;
-    struct account *const account = &w->nodes[index].accounts[kept->key.round];
+    struct account *const account = account_of(w, index, kept->key.round);
     account->settled = false;
     account->dropped = false;
 }
@@ -475,7 +480,7 @@ void oracle_end(struct world *w)
     }
     /* What a liar's other update did to the honest one is its own business. */
     for (uint32_t i = 0; i < w->plan->nodes - w->plan->liars; i++) {
-        for (uint64_t round = 0; round <= w->plan->machine.rounds_max; round++) {
+        for (uint64_t round = 0; round < w->nodes[i].account_capacity; round++) {
             const struct account *const account = &w->nodes[i].accounts[round];
             if (account->acknowledged && !account->settled)
                 sim_fail(w, "%s never heard what became of its update of round %llu", sim_who(i),

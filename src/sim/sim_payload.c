@@ -4,17 +4,12 @@
 #include "sim/sim_work.h"
 
 #include "base/check.h"
-#include "tensor/codec.h"
 
 #include <stdlib.h>
 
 void payload_measure(const float *values, const struct layout *layout, struct payload *payload)
 {
-    struct bytes bytes;
-    bytes_init(&bytes, SIZE_MAX / 2);
-    CHECK(codec_encode(CODEC_RAW_F32, layout, values, &bytes, nullptr) == STATUS_OK);
-    CHECK(blob_digest(bytes.data, bytes.size, 0, &payload->digest) == STATUS_OK);
-    bytes_deinit(&bytes);
+    CHECK(blob_digest(values, layout->bytes, 0, &payload->digest) == STATUS_OK);
     payload->squared = 0;
     for (uint64_t i = 0; i < layout->parameter_count; i++)
         payload->squared += (double)values[i] * (double)values[i];

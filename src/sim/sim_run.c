@@ -3,6 +3,8 @@
  */
 #include "sim/sim_internal.h"
 
+#include "host/run_setup.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -182,6 +184,10 @@ static void finish(struct world *w, struct happening *h)
         server_take_candidate(w);
         tell_round(w);
     }
+    if ((event.kind == EV_COMMITTED || event.kind == EV_OUTCOME_PERSISTED) &&
+        event.status == STATUS_OK && w->server.machine.outcome != OUTCOME_NONE &&
+        w->work->ops->ended != nullptr)
+        w->work->ops->ended(w->work, &w->server.machine, w->server.model, w->now_ns);
     server_step(w, event);
     if (event.status == STATUS_OK &&
         (event.kind == EV_COMMITTED || event.kind == EV_OUTCOME_PERSISTED))
@@ -326,8 +332,6 @@ static void make_processes(struct world *w)
         node->process.drift_ppm = draw_drift(w);
         node->slowness = random_unit(&w->random) < w->plan->slow_share ? times : 1;
         node->liar = i >= w->plan->nodes - w->plan->liars;
-        node->accounts = calloc(w->plan->machine.rounds_max + 2, sizeof(*node->accounts));
-        CHECK(node->accounts != nullptr);
         CHECK(outbox_memory_open(&node->outbox) == STATUS_OK);
         keyed_signer_init(&node->signer, &w->ring, i);
         bytes_init(&node->old_envelope, ENVELOPE_BYTES_MAX);
@@ -357,8 +361,10 @@ static void make_names(struct world *w)
     w->name_pointers = calloc(nodes + 1, sizeof(char *));
     CHECK(w->names && w->name_pointers);
     for (uint32_t i = 0; i <= nodes; i++) {
+        char name[CONFIG_NAME_MAX];
+        run_node_name(i, name);
         if (i < nodes)
-            snprintf(w->names[i], MEMBER_NAME_MAX, "spiffe://sim/fedra/node/n%04u", i);
+            snprintf(w->names[i], MEMBER_NAME_MAX, "spiffe://sim/fedra/node/%s", name);
         else
             snprintf(w->names[i], MEMBER_NAME_MAX, "spiffe://sim/fedra/coordinator");
         w->name_pointers[i] = w->names[i];
@@ -468,14 +474,13 @@ static void tell_the_rest(struct world *w)
 
 static bool is_over(const struct world *w)
 {
-    return w->nodes_done == w->plan->nodes || w->now_ns > w->plan->end_ns || w->result->failed ||
-           (w->server.ended && w->result->versions == 0);
+    return w->work->is_over || w->nodes_done == w->plan->nodes || w->now_ns > w->plan->end_ns ||
+           w->result->failed || (w->server.ended && w->result->versions == 0);
 }
 
 void sim_run(const struct sim_plan *plan, FILE *story, struct sim_result *ret_result)
 {
     CHECK(plan->nodes > 0 && plan->nodes <= SIM_NODES_MAX);
-    CHECK(plan->machine.rounds_max < SIM_ROUNDS_MAX);
     struct world *const w = calloc(1, sizeof(*w));
     CHECK(w != nullptr);
     *ret_result = (struct sim_result){.trace_digest = 0xcbf29ce484222325u};
@@ -491,7 +496,7 @@ void sim_run(const struct sim_plan *plan, FILE *story, struct sim_result *ret_re
         if (w->server.ended && w->result->versions > 0)
             tell_the_rest(w);
     }
-    if (!ret_result->failed)
+    if (!ret_result->failed && !w->work->is_over)
         oracle_end(w);
     ret_result->virtual_ns = w->now_ns;
     free_world(w);

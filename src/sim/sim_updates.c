@@ -267,8 +267,7 @@ void server_evidence(struct world *w, const struct coordinator_effect *effect)
 {
     const struct offer *const offer = w->offers[effect->ticket];
     const struct bytes *const first = &w->server.accepted[effect->member].envelope;
-    const uint32_t node =
-        (uint32_t)strtoul(strrchr(w->server.members[effect->member].name, '/') + 2, nullptr, 10);
+    const uint32_t node = sim_node_index(w->server.members[effect->member].name);
     if (!w->nodes[node].liar)
         sim_fail(w, "%s is accused, and is honest", sim_who(node));
     /* May fail where the disk does: evidence is worth keeping, not worth stopping for. */

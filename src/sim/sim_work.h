@@ -92,6 +92,7 @@ struct sim_work {
     double norm_max;             /* of an update */
     bool is_checked;             /* every update is kept, and each model is made again from them */
     struct robust_round *robust; /* the work's; null: the rule is the mean */
+    bool is_over;                /* nothing is to happen any more, whatever the job does */
 };
 
 /* Eight numbers from the seed. */

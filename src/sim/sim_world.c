@@ -125,6 +125,11 @@ void sim_set_timer(struct world *w, uint32_t process, uint64_t deadline_ns)
     p->timer_order = timer->order;
 }
 
+uint32_t sim_node_index(const char *name)
+{
+    return (uint32_t)strtoul(strrchr(name, '-') + 1, nullptr, 10);
+}
+
 const char *sim_who(uint32_t process)
 {
     static char name[16];

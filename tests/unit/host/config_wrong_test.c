@@ -193,6 +193,17 @@ static const struct wrong_case key_cases[] = {
     INNER(faults, kill, share, "-1", "a number from 0 to 1"),
     INNER(faults, kill, after_rounds, "0", WHOLE(1, 1000000000)),
     INNER(faults, kill, down_s, "86401", "a number from 0 to 86400"),
+    RANGE(simulation, sample_us, "0", "a number over 0 up to 1000000000"),
+    RANGE(simulation, speed_spread, "4", "a number from 0 to 3"),
+    UNKNOWN(simulation, latency, "normal", "one of constant, lognormal, table"),
+    RANGE(simulation, latency_ms, "-1", "a number from 0 to 1000000"),
+    RANGE(simulation, latency_spread, "3.1", "a number from 0 to 3"),
+    KEY(simulation, latency_file, "[]", "is a list, a path of at most 1023 bytes is wanted"),
+    RANGE(simulation, node_mbit, "-1", "a number from 0 to 1000000"),
+    RANGE(simulation, coordinator_mbit, "1000001", "a number from 0 to 1000000"),
+    RANGE(simulation, loss, "0.6", "a number from 0 to 0.5"),
+    RANGE(simulation, up_s, "-1", "a number from 0 to 1000000000"),
+    RANGE(simulation, down_s, "1000000001", "a number from 0 to 1000000000"),
 };
 
 static const struct wrong_case shape_cases[] = {
@@ -297,6 +308,10 @@ static const struct wrong_case shape_cases[] = {
      F "5: aggregation.k_threshold: 0.9 closes a round of 1000 nodes with 900 updates, too few for "
        "robust.rule: f is 300, but bulyan needs n >= 4 f + 3 = 1203 updates and gets 900; f may be "
        "at most 224\n"},
+    {"simulation:\n  latency: table\n",
+     F " simulation.latency_file: is empty, the file of latencies is wanted for table\n"},
+    {"simulation:\n  latency_file: f\n",
+     F "3: simulation.latency_file: is only for simulation.latency table, \"\" is wanted\n"},
     {"robust:\n  rule: krum\nlimits:\n  nodes_max: 10001\n",
      F "5: limits.nodes_max: 10001 is more than a robust.rule takes, at most 10000 is wanted\n"},
     {"limits:\n  update_bytes_max: 268435457\n",
