@@ -4,6 +4,7 @@
 #include "host/coordinator_host_internal.h"
 
 #include "host/coordinator_commit.h"
+#include "wire/record.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -55,6 +56,46 @@ enum status versions_load(struct coordinator_host *host, const struct store_vers
     return status;
 }
 
+/* What the record of a version says of the optimiser's state. */
+static enum status read_state_digest(const struct store_version *version, struct slice bytes,
+                                     struct digest *ret_digest, struct error *err)
+{
+    struct signed_record split;
+    struct record *const record = calloc(1, sizeof(*record));
+    if (record == nullptr)
+        return error_set(err, STATUS_NO_MEMORY, "no memory for a record");
+    enum status status = signed_record_decode(bytes, &split, err);
+    if (status == STATUS_OK && !digest_equal(&split.version_id, &version->id))
+        status = error_set(err, STATUS_CORRUPT,
+                           "the stored record of version %llu is not the one that was committed",
+                           (unsigned long long)version->number);
+    if (status == STATUS_OK)
+        status = record_decode(split.record, record, err);
+    if (status == STATUS_OK)
+        *ret_digest = record->head.rule_state_digest;
+    free(record);
+    return status;
+}
+
+/* A changed bit in it would be learnt on from, and nobody would see it. */
+static enum status check_optimiser(struct coordinator_host *host, struct error *err)
+{
+    struct store_version version;
+    struct bytes record;
+    struct digest digest;
+    bytes_init(&record, STORE_RECORD_BYTES_MAX);
+    enum status status = store_find_latest(host->store, &version, &record, err);
+    if (status == STATUS_OK)
+        status = read_state_digest(&version, bytes_slice(&record), &digest, err);
+    if (status == STATUS_OK && !digest_equal(&digest, &host->optimiser_state->model_digest))
+        status = error_set(err, STATUS_CORRUPT,
+                           "the stored optimiser's state of version %llu is not the one that was "
+                           "committed",
+                           (unsigned long long)version.number);
+    bytes_deinit(&record);
+    return status;
+}
+
 static enum status load_optimiser(struct coordinator_host *host, const char *name,
                                   struct error *err)
 {
@@ -62,9 +103,12 @@ static enum status load_optimiser(struct coordinator_host *host, const char *nam
     size_t size = 0;
     if (name[0] == 0)
         return STATUS_OK;
-    const enum status status =
+    enum status status =
         read_file(host, name, 2 * host->layout->bytes + SAFETENSORS_ROOM, &bytes, &size, err);
-    return status == STATUS_OK ? optimiser_adopt(host, bytes, size, err) : status;
+    if (status == STATUS_OK)
+        status = optimiser_adopt(host, bytes, size, err);
+    return status == STATUS_OK && host->optimiser_state != nullptr ? check_optimiser(host, err)
+                                                                   : status;
 }
 
 /* What the first event borrows. */
