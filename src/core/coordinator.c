@@ -123,6 +123,7 @@ static void on_epoch_persisted(struct coordinator *c, const struct coordinator_e
     }
     CHECK(event->id == c->epoch_id);
     c->epoch_id = 0;
+    persist_outcome_if_ending(c, effects);
     if (c->phase == COORDINATOR_COLLECTING) {
         round_announce(c, effects);
         round_close_if_complete(c, effects);
@@ -151,6 +152,7 @@ void epoch_raise_if_wanted(struct coordinator *c, struct coordinator_effects *ef
         return;
     struct coordinator_effect *const effect = effect_add_pending(c, effects, FX_PERSIST_EPOCH);
     effect->epoch = c->epoch_wanted;
+    effect->held = c->epoch;
     c->epoch_id = effect->id;
 }
 

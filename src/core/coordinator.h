@@ -156,7 +156,7 @@ struct coordinator_event {
 };
 
 enum coordinator_effect_kind {
-    FX_PERSIST_EPOCH,    /* id, epoch: at least this one */
+    FX_PERSIST_EPOCH,    /* id, epoch: at least this one; held: the one raised before, 0 none */
     FX_CREATE_MODEL,     /* id */
     FX_WELCOME,          /* member, session: the first directive of a Join */
     FX_DENY,             /* session, reason: ends a Join */
@@ -207,6 +207,7 @@ struct coordinator_effect {
     uint64_t session;
     uint64_t ticket;
     uint64_t epoch;
+    uint64_t held;
     uint64_t round;
     uint64_t deadline_ns;
     double rate;           /* FX_CLOSE and FX_COMMIT of a round: the server's learning rate */

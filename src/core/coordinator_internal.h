@@ -74,6 +74,9 @@ void update_accept(struct coordinator *c, uint32_t index, uint64_t staleness);
 void persist_outcome(struct coordinator *c, struct coordinator_effects *effects,
                      enum outcome outcome);
 
+/* An outcome that waited for an epoch to be durable goes on. */
+void persist_outcome_if_ending(struct coordinator *c, struct coordinator_effects *effects);
+
 /* Raises the epoch above one that a member saw, as soon as the phase allows. */
 void epoch_raise_if_wanted(struct coordinator *c, struct coordinator_effects *effects);
 

@@ -97,15 +97,22 @@ static void end_job(struct coordinator *c, struct coordinator_effects *effects)
     effect_add(effects, FX_RELEASE_WAITING); /* their senders are told by the end itself */
 }
 
+void persist_outcome_if_ending(struct coordinator *c, struct coordinator_effects *effects)
+{
+    if (c->phase != COORDINATOR_ENDING || c->epoch_id != 0)
+        return; /* the store takes nothing of the epoch that was */
+    struct coordinator_effect *const effect = effect_add_pending(c, effects, FX_PERSIST_OUTCOME);
+    effect->outcome = c->outcome;
+    c->pending_id = effect->id;
+}
+
 void persist_outcome(struct coordinator *c, struct coordinator_effects *effects,
                      enum outcome outcome)
 {
     c->phase = COORDINATOR_ENDING;
     c->deadline_ns = NO_DEADLINE;
-    struct coordinator_effect *const effect = effect_add_pending(c, effects, FX_PERSIST_OUTCOME);
-    effect->outcome = outcome;
-    c->pending_id = effect->id;
     c->outcome = outcome;
+    persist_outcome_if_ending(c, effects);
 }
 
 void after_start(struct coordinator *c, struct coordinator_effects *effects)

@@ -214,20 +214,15 @@ static void send_offer(struct coordinator *c, uint32_t index, const struct updat
     offer->key = *key;
 }
 
-/* Answers for an update that the node still keeps from before this connection. */
+/*
+ * Answers for an update that the node still keeps from before this connection. One of a later round
+ * is looked up too: this coordinator may be fenced off, and the later one may have counted it.
+ */
 static void settle_held(struct coordinator *c, uint32_t index, const struct update_key *held,
                         struct coordinator_effects *effects)
 {
     struct member *const member = &c->roster.members[index];
     const bool ended = c->phase == COORDINATOR_ENDED;
-    if (held->round > c->round) { /* of a history that a restored backup does not have */
-        struct coordinator_effect *const undone = effect_add(effects, FX_SEND_DROPPED);
-        undone->member = index;
-        undone->session = member->session;
-        undone->key = *held;
-        undone->reason = REASON_SUPERSEDED;
-        return;
-    }
     if (held->round == c->round && !ended) {
         member->held = *held;
         member->held_pending = true;
@@ -323,6 +318,15 @@ void on_leave(struct coordinator *c, const struct coordinator_event *event,
     trace_add(c, effects, TRACE_LEFT, index, 0, 0, REASON_UNSPECIFIED);
 }
 
+/* Why an update of that round, of which the store knows nothing, is not counted. */
+static enum reason reason_unknown(const struct coordinator *c, uint64_t round)
+{
+    if (round > c->round) /* of a history that a restored backup does not have */
+        return REASON_SUPERSEDED;
+    return round == c->round && c->phase == COORDINATOR_ENDED ? REASON_JOB_ENDED
+                                                              : REASON_ROUND_CLOSED;
+}
+
 void on_recalled(struct coordinator *c, const struct coordinator_event *event,
                  struct coordinator_effects *effects)
 {
@@ -353,9 +357,7 @@ void on_recalled(struct coordinator *c, const struct coordinator_event *event,
     answer->version = event->recalled.version;
     answer->reason = event->recalled.reason;
     if (!event->recalled.counted && answer->reason == REASON_UNSPECIFIED)
-        answer->reason = event->recalled.key.round >= c->round && c->phase == COORDINATOR_ENDED
-                             ? REASON_JOB_ENDED
-                             : REASON_ROUND_CLOSED;
+        answer->reason = reason_unknown(c, event->recalled.key.round);
     trace_add(c, effects, TRACE_SETTLED, index, event->recalled.key.round, event->recalled.counted,
               answer->reason);
     if (c->phase == COORDINATOR_ENDED)

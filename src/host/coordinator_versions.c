@@ -52,8 +52,8 @@ static void run_epoch(struct job *job)
 {
     struct version_job *const work = (struct version_job *)job;
     work->event.status =
-        store_raise_epoch(work->host->store, work->effect.epoch, work->host->instance_id,
-                          &work->event.epoch, &work->error);
+        store_raise_epoch(work->host->store, work->effect.held, work->effect.epoch,
+                          work->host->instance_id, &work->event.epoch, &work->error);
 }
 
 static void run_create(struct job *job)

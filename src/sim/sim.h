@@ -17,7 +17,9 @@
 #define SIM_FAULT_LIST(X)                                                                          \
     X(CRASH, "crash", "the coordinator is killed between two effects, and starts again")           \
     X(NODE_CRASH, "node-crash", "nodes are killed between two effects, and start again")           \
-    X(DISK, "disk", "a write of the coordinator's store fails; it stops and starts again")         \
+    X(DISK, "disk", "the coordinator's disk fails, is full, or gives a wrong bit; it stops")       \
+    X(NODE_DISK, "node-disk", "a node's outbox fails to write; the node starts again")             \
+    X(ZOMBIE, "zombie", "a second coordinator is started on the store of one that goes on")        \
     X(LOSS, "loss", "messages are lost, and their connections with them")                          \
     X(HALF_OPEN, "half-open", "one side learns of a broken connection long after the other")       \
     X(DUPLICATE, "duplicate", "updates arrive twice")                                              \
@@ -86,6 +88,8 @@ struct sim_plan {
     uint32_t crashes;   /* of the coordinator, at most */
     uint32_t node_crashes;
     uint32_t disk_faults;
+    uint32_t node_disk_faults;
+    uint32_t zombies; /* second coordinators */
     uint32_t partitions;
     uint32_t stops;
     uint32_t pauses;

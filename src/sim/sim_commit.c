@@ -211,6 +211,23 @@ void server_take_candidate(struct world *w)
     server->state_candidate = nullptr;
 }
 
+static bool is_last(const struct world *w, const struct digest *id)
+{
+    struct store_version latest;
+    return store_find_latest(w->store, &latest, nullptr, nullptr) == STATUS_OK &&
+           digest_equal(&latest.id, id);
+}
+
+/* The second of two coordinators may be told that it is late. */
+static void check_refusal(struct world *w, const struct sim_commit *commit, enum status status)
+{
+    const bool is_late = w->result->happened[SIM_ZOMBIE] > 0 &&
+                         (second_is_fenced(w) || !is_last(w, &commit->version.parent));
+    if ((status == STATUS_EXISTS || status == STATUS_INVAL) && !is_late)
+        sim_fail(w, "the store refuses version %llu as a contradiction: %s",
+                 (unsigned long long)commit->head.number, status_text(status));
+}
+
 struct coordinator_event commit_store(struct world *w, const struct coordinator_effect *effect,
                                       struct sim_commit *commit)
 {
@@ -224,9 +241,13 @@ struct coordinator_event commit_store(struct world *w, const struct coordinator_
     CHECK(record_sign(bytes_slice(&record), &w->signer, &signed_record, &commit->version.id) ==
           STATUS_OK);
     event.status = write_all(w, commit, bytes_slice(&signed_record));
-    if (event.status == STATUS_EXISTS || event.status == STATUS_INVAL)
-        sim_fail(w, "the store refuses version %llu as a contradiction: %s",
-                 (unsigned long long)commit->head.number, status_text(event.status));
+    check_refusal(w, commit, event.status);
+    const bool is_durable = is_last(w, &commit->version.id);
+    if (is_durable) /* whatever the machine hears of it */
+        oracle_commit(w, effect);
+    else if (event.status == STATUS_OK)
+        sim_fail(w, "version %llu is committed, and is not in the store",
+                 (unsigned long long)commit->head.number);
     if (event.status == STATUS_OK && effect->kind == FX_COMMIT) {
         event.version = (struct version_ref){.number = commit->head.number,
                                              .id = commit->version.id,

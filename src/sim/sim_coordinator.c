@@ -28,17 +28,42 @@ static void forget(struct world *w)
     server->math_ns = server->disk_ns = 0;
 }
 
+void server_open(struct world *w)
+{
+    const uint32_t nodes = w->plan->nodes;
+    struct server *const server = &w->server;
+    server->process.incarnation = ++w->incarnations;
+    CHECK(accumulator_create(w->parameter_count, grid_from_norm_max(w->work->norm_max),
+                             &server->accumulator) == STATUS_OK);
+    server->members = calloc(nodes, sizeof(*server->members));
+    server->order = calloc(nodes, sizeof(*server->order));
+    server->accepted = calloc(nodes, sizeof(*server->accepted));
+    CHECK(server->members && server->order && server->accepted);
+}
+
+void server_close(struct world *w)
+{
+    struct server *const server = &w->server;
+    forget(w);
+    accumulator_destroy(server->accumulator);
+    free(server->members);
+    free(server->order);
+    free(server->accepted);
+    *server = (struct server){0};
+}
+
 void server_kill(struct world *w, uint64_t back_after_ns)
 {
     struct process *const process = &w->server.process;
-    process->up = false;
-    process->incarnation++;
-    process->timer_order = 0;
     forget(w);
-    store_memory_crash(w->store);
-    for (uint64_t session = 1; session <= w->session_count; session++)
-        sim_break(w, session);
-    if (back_after_ns > 0)
+    for (uint64_t session = 1; session <= w->session_count; session++) {
+        if (w->sessions[session].incarnation == process->incarnation)
+            sim_break(w, session);
+    }
+    process->up = false;
+    process->incarnation = ++w->incarnations;
+    process->timer_order = 0;
+    if (back_after_ns > 0 && !w->is_old_running)
         sim_push(w, sim_happening(w, HAPPEN_START, COORDINATOR, back_after_ns));
 }
 
@@ -54,6 +79,7 @@ void server_start(struct world *w)
     struct server *const server = &w->server;
     struct coordinator_event event;
     sim_narrate(w, "the coordinator starts");
+    store_memory_crash(w->store);
     server->process.up = true;
     server->cancelled = false;
     server->process.offset_ns = random_below(&w->random, 1000000 * SECOND);
@@ -62,6 +88,11 @@ void server_start(struct world *w)
     coordinator_init(&server->machine, &w->plan->machine, server->members, server->order,
                      w->plan->nodes);
     struct start_state *const state = start_read(w, &event, &server->model, &server->state);
+    if (state == nullptr) {
+        sim_narrate(w, "the coordinator does not start: %s", status_text(STATUS_CORRUPT));
+        server_kill(w, SECOND + sim_delay(w));
+        return;
+    }
     const bool is_paused = event.start.paused;
     const bool has_ended = event.start.outcome != OUTCOME_NONE;
     server_step(w, event);
@@ -213,7 +244,7 @@ static void exit_process(struct world *w, const struct coordinator_effect *effec
         server_kill(w, 0);
         return;
     }
-    if (w->plan->disk_faults == 0)
+    if (w->plan->disk_faults == 0 && w->result->happened[SIM_ZOMBIE] == 0)
         sim_fail(w, "the coordinator stops for a fault that it did not have: %s",
                  status_text(effect->status));
     sim_narrate(w, "the coordinator stops: %s", status_text(effect->status));

@@ -46,6 +46,7 @@ enum happening_kind {
     HAPPEN_PARTITION,
     HAPPEN_DISK_FAULT,
     HAPPEN_AWAY, /* a node is switched off for a while */
+    HAPPEN_SECOND, /* another coordinator is started on the same store */
     HAPPEN_HEAL,
 };
 
@@ -102,6 +103,7 @@ struct ticket {
 
 /* An update that the coordinator holds, or is checking. */
 struct offer {
+    uint32_t incarnation; /* the coordinator's that holds it */
     struct envelope_header header;
     struct bytes envelope; /* header bytes, then the signature */
     size_t header_size;
@@ -196,6 +198,14 @@ struct world {
     struct layout *state_layout; /* null where the optimiser has no state */
     struct store *store;
     struct server server;
+    struct server old;         /* of a second coordinator's start on: the one before, while it is up */
+    bool is_old_running;       /* the two have changed places */
+    uint32_t incarnations;     /* of coordinators, so far: each has its own */
+    uint64_t epoch_raised;     /* the last one that became durable */
+    struct digest last_commit; /* id of the version committed last */
+    uint64_t disk_full_ns;     /* until when the coordinator's disk takes nothing */
+    uint32_t flips;            /* models still to be read with a wrong bit */
+    uint32_t node_disk_faults_left;
     struct sim_node *nodes;
     uint32_t nodes_done;
     char (*names)[MEMBER_NAME_MAX]; /* of nodes, then the coordinator's */
@@ -289,6 +299,9 @@ void sim_cut(struct world *w, bool both_ways);
 
 /* ---- sim_coordinator.c, sim_updates.c, sim_versions.c, sim_commit.c ---- */
 
+/* What a process has in memory, before it starts; and after it has ended. */
+void server_open(struct world *w);
+void server_close(struct world *w);
 void server_start(struct world *w);
 void server_kill(struct world *w, uint64_t back_after_ns);
 void server_step(struct world *w, struct coordinator_event event);
@@ -303,12 +316,13 @@ void server_evidence(struct world *w, const struct coordinator_effect *effect);
 void server_receipt(struct world *w, const struct coordinator_effect *effect);
 void server_release_waiting(struct world *w);
 void offer_free(struct world *w, uint64_t ticket);
+/* Those that the coordinator holds. */
 void offers_free(struct world *w);
 void on_join_arrives(struct world *w, struct happening *happening);
 void on_update_arrives(struct world *w, struct happening *happening);
 void on_update_verified(struct world *w, struct happening *happening);
 void on_pull_arrives(struct world *w, struct happening *happening);
-/* The event's slices belong to state, which sim_start_free frees. */
+/* The event's slices belong to state, which start_free frees; null where the store is damaged. */
 struct start_state;
 struct start_state *start_read(struct world *w, struct coordinator_event *ret_event,
                                struct model_file **ret_model, struct model_file **ret_optimiser);
@@ -318,6 +332,34 @@ void commit_free(struct sim_commit *commit);
 /* Gives the completion event. */
 struct coordinator_event commit_store(struct world *w, const struct coordinator_effect *effect,
                                       struct sim_commit *commit);
+
+/* ---- sim_second.c ---- */
+
+/* Another coordinator is started on the store of one that is up. is_locked: on the same machine. */
+void second_start(struct world *w, bool is_locked);
+/* Whether it happens to the old coordinator. */
+bool second_is_meant(const struct world *w, const struct happening *happening);
+/* The two change places: what happens to the coordinator happens to the other one. */
+void second_change(struct world *w);
+/* It is killed, where it is there, and forgotten where it has ended. */
+void second_kill(struct world *w);
+/* The incarnation of the coordinator that a node's call reaches. */
+uint32_t second_reached(struct world *w);
+/* Whether the coordinator that runs was fenced off by a later one. */
+bool second_is_fenced(const struct world *w);
+/* A version has become durable: it is of the only epoch, and follows the last one. */
+void oracle_chain(struct world *w, const struct record_head *head, const struct digest *id);
+
+/* ---- sim_disk.c ---- */
+
+void disk_breaks(struct world *w);
+void disk_heals(struct world *w);
+/* Before the coordinator writes. */
+void disk_prepare(struct world *w);
+/* A model was read for the coordinator. */
+void disk_flip(struct world *w, uint8_t *bytes, size_t size);
+/* What a write of a node's outbox comes to; *ret_reached: it is on the disk all the same. */
+enum status node_disk_write(struct world *w, uint32_t index, bool *ret_reached);
 
 /* ---- sim_node.c, sim_liar.c ---- */
 

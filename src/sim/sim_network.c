@@ -72,7 +72,7 @@ void sim_send_up(struct world *w, struct happening *happening)
     const bool is_join = happening->kind == HAPPEN_JOIN;
     happening->process = COORDINATOR;
     happening->incarnation =
-        is_join ? w->server.process.incarnation : w->sessions[happening->session].incarnation;
+        is_join ? second_reached(w) : w->sessions[happening->session].incarnation;
     if (at_ns != 0 && (is_join || !w->sessions[happening->session].broken)) {
         happening->at_ns = at_ns;
         sim_push(w, happening);

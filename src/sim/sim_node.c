@@ -56,9 +56,9 @@ void node_kill(struct world *w, uint32_t index, uint64_t back_after_ns)
     node->process.timer_order = 0;
     if (node->machine.work == WORK_TRAINING)
         w->work->ops->stop(w->work, index);
-    if (!node->done) {
+    if (!node->done && (w->healed || random_below(&w->random, 4) > 0)) {
         struct kept_update kept = {0};
-        outbox_memory_crash(node->outbox);
+        outbox_memory_crash(node->outbox); /* else what it noted had reached the disk */
         read_kept(w, node, &kept);
         oracle_notes_lost(w, index, &kept);
     }
@@ -190,12 +190,29 @@ static void note(struct world *w, uint32_t index, const struct node_effect *effe
                                                [NOTE_DROPPED] = OUTBOX_DROPPED,
                                                [NOTE_REFUSED] = OUTBOX_REFUSED};
     struct sim_node *const node = &w->nodes[index];
+    bool reached = true;
     oracle_note(w, index, effect);
+    if (node_disk_write(w, index, &reached) != STATUS_OK && !reached)
+        return; /* the machine knows it; what became of the update is asked for again */
     const enum status status =
         outbox_set_state(node->outbox, node->outbox_sequence, states[effect->note], "-", nullptr);
     if (status != STATUS_OK)
         sim_fail(w, "%s notes what its outbox does not take: %s", sim_who(index),
                  status_text(status));
+}
+
+/* Its supervisor starts it again where it stopped for a fault. */
+static void exit_process(struct world *w, uint32_t index, enum status status)
+{
+    struct sim_node *const node = &w->nodes[index];
+    if (status != STATUS_OK && w->plan->node_disk_faults == 0)
+        sim_fail(w, "%s stops for a fault that it did not have: %s", sim_who(index),
+                 status_text(status));
+    if (status == STATUS_OK) {
+        node->done = true;
+        w->nodes_done++;
+    }
+    node_kill(w, index, 200 * MS + sim_delay(w));
 }
 
 static void carry(struct world *w, uint32_t index, const struct node_effect *effect)
@@ -237,11 +254,7 @@ static void carry(struct world *w, uint32_t index, const struct node_effect *eff
         sim_set_timer(w, index, effect->deadline_ns);
         break;
     case NODE_FX_EXIT:
-        if (effect->status != STATUS_OK)
-            sim_fail(w, "%s stops: %s", sim_who(index), status_text(effect->status));
-        node->done = true;
-        w->nodes_done++;
-        node_kill(w, index, 0);
+        exit_process(w, index, effect->status);
         break;
     }
 }
@@ -287,7 +300,8 @@ void node_sim_step(struct world *w, uint32_t index, struct node_event event)
     free(effects);
 }
 
-static struct update_key hold(struct world *w, uint32_t index, const struct beacon *beacon)
+static enum status hold(struct world *w, uint32_t index, const struct beacon *beacon,
+                        struct update_key *ret_key)
 {
     struct sim_node *const node = &w->nodes[index];
     const struct sim_trained *const trained = &node->trained;
@@ -311,15 +325,20 @@ static struct update_key hold(struct world *w, uint32_t index, const struct beac
     /* The outbox keeps the digest in the payload's place; what it names is node->kept. */
     const struct outbox_key key = {beacon->round, beacon->attempt, header.payload_digest};
     const struct slice slice = {header.payload_digest.bytes, DIGEST_BYTES};
-    CHECK(outbox_put(node->outbox, &key, bytes_slice(&envelope), &slice, 1, &node->outbox_sequence,
-                     nullptr) == STATUS_OK);
-    payload_unref(node->kept);
-    node->kept = payload_ref(trained->payload);
+    bool reached = true;
+    const enum status status = node_disk_write(w, index, &reached);
+    if (reached) {
+        CHECK(outbox_put(node->outbox, &key, bytes_slice(&envelope), &slice, 1,
+                         &node->outbox_sequence, nullptr) == STATUS_OK);
+        payload_unref(node->kept);
+        node->kept = payload_ref(trained->payload);
+    }
     bytes_deinit(&envelope);
-    return (struct update_key){.epoch = beacon->epoch,
-                               .round = beacon->round,
-                               .attempt = beacon->attempt,
-                               .payload_digest = header.payload_digest};
+    *ret_key = (struct update_key){.epoch = beacon->epoch,
+                                   .round = beacon->round,
+                                   .attempt = beacon->attempt,
+                                   .payload_digest = header.payload_digest};
+    return status;
 }
 
 void node_disk(struct world *w, struct happening *happening)
@@ -329,10 +348,13 @@ void node_disk(struct world *w, struct happening *happening)
     struct node_event event = {.id = effect->id};
     if (effect->kind == NODE_FX_RAISE) {
         event.kind = NODE_EV_EPOCH_PERSISTED;
-        CHECK(outbox_raise_epoch(w->nodes[index].outbox, effect->epoch, nullptr) == STATUS_OK);
+        bool reached = true;
+        event.status = node_disk_write(w, index, &reached);
+        if (reached)
+            CHECK(outbox_raise_epoch(w->nodes[index].outbox, effect->epoch, nullptr) == STATUS_OK);
     } else {
         event.kind = NODE_EV_HELD;
-        event.key = hold(w, index, &effect->beacon);
+        event.status = hold(w, index, &effect->beacon, &event.key);
     }
     done_later(w, index, 1 + sim_delay(w) / 4, &event);
 }

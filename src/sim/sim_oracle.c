@@ -214,7 +214,9 @@ void oracle_beacon(struct world *w, uint64_t session)
         c->phase != COORDINATOR_COLLECTING)
         sim_fail(w, "%s hears a beacon that is not for it", short_name(member));
     CHECK(store_read_summary(w->store, &summary, nullptr) == STATUS_OK);
-    if (store_find_latest(w->store, &latest, nullptr, nullptr) != STATUS_OK ||
+    if (w->result->happened[SIM_ZOMBIE] > 0 && summary.epoch > c->epoch)
+        return; /* nobody told it yet that it is fenced off */
+    if (store_find_number(w->store, 0, c->version.number, &latest, nullptr, nullptr) != STATUS_OK ||
         !digest_equal(&latest.id, &c->version.id) || summary.epoch != c->epoch)
         sim_fail(w, "round %llu is announced before its version and epoch are durable",
                  (unsigned long long)c->round);
@@ -312,6 +314,7 @@ void oracle_commit(struct world *w, const struct coordinator_effect *effect)
                  (unsigned long long)version.number);
     w->result->versions++;
     w->result->outcome = effect->outcome;
+    oracle_chain(w, &record->head, &version.id);
     check_set(w, record);
     if (w->server.cancelled && record->head.accepted_count > 0) {
         if (!w->server.is_on_its_way)
@@ -381,7 +384,14 @@ void oracle_recovery(struct world *w)
     struct coordinator_event event;
     struct model_file *model = nullptr;
     struct model_file *optimiser = nullptr;
+    const uint32_t flips = w->flips;
+    if (w->result->happened[SIM_ZOMBIE] > 0 && second_is_fenced(w))
+        return; /* the store is another's */
+    w->flips = 0; /* the coordinator's disk errs, not this look at it */
     struct start_state *const state = start_read(w, &event, &model, &optimiser);
+    w->flips = flips;
+    if (state == nullptr)
+        return; /* said */
     const bool goes_on = c->outcome == OUTCOME_NONE && c->phase >= COORDINATOR_GATHERING;
     if (!w->server.process.up || !(goes_on || c->phase == COORDINATOR_ENDED)) {
         /* Killed in this very step, or on the way to the next write. */

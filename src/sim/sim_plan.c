@@ -129,6 +129,8 @@ static void draw_faults(struct random *random, struct sim_plan *plan)
     plan->loss_is_nan = random_below(random, 2) > 0;
     const uint64_t cancelled_ns = 1 + random_below(random, 30 * SECOND);
     plan->cancelled_ns = has(plan, SIM_CANCEL) ? cancelled_ns : 0;
+    plan->node_disk_faults = times(random, plan, SIM_NODE_DISK, plan->nodes);
+    plan->zombies = times(random, plan, SIM_ZOMBIE, 3);
 }
 
 void sim_plan_draw(uint64_t seed, uint32_t nodes, uint32_t faults, struct sim_plan *ret_plan)

@@ -11,14 +11,19 @@
 
 enum { STOPPED_S_MAX = 60 };
 
-static void operate(struct world *w, const struct happening *happening)
+/* The operator's word; EV_START: an earlier one is said again. */
+static void hear_operator(struct world *w, enum coordinator_event_kind kind)
 {
-    const enum coordinator_event_kind kind = happening->event.kind;
     if (kind == EV_PAUSE || kind == EV_RESUME)
         w->wants_pause = kind == EV_PAUSE;
     w->wants_cancel |= kind == EV_CANCEL;
     if (kind != EV_START)
         w->result->happened[kind == EV_CANCEL ? SIM_CANCEL : SIM_OPERATOR]++;
+}
+
+static void operate(struct world *w, const struct happening *happening)
+{
+    hear_operator(w, happening->event.kind);
     if (w->server.process.up)
         server_step(w, (struct coordinator_event){.kind = w->wants_pause ? EV_PAUSE : EV_RESUME});
     if (w->wants_cancel && w->server.process.up)
@@ -39,7 +44,8 @@ static void heal(struct world *w)
 {
     sim_narrate(w, "from now on nothing goes wrong");
     w->healed = true;
-    store_memory_fail(w->store, 0, STATUS_OK);
+    disk_heals(w);
+    second_kill(w);
     for (uint32_t i = 0; i < w->plan->nodes; i++) {
         struct sim_node *const node = &w->nodes[i];
         /* A thousandfold training would end long after the job should. */
@@ -102,11 +108,14 @@ static bool happen_to_world(struct world *w, struct happening *h)
     case HAPPEN_DISK_FAULT:
         if (!w->healed) {
             w->result->happened[SIM_DISK]++;
-            store_memory_fail(w->store, 1 + (uint32_t)random_below(&w->random, 3), STATUS_IO);
+            disk_breaks(w);
         }
         return true;
     case HAPPEN_AWAY:
         go_away(w, h->process);
+        return true;
+    case HAPPEN_SECOND:
+        second_start(w, h->flag);
         return true;
     case HAPPEN_HEAL:
         heal(w);
@@ -243,13 +252,14 @@ static void happen_to_process(struct world *w, struct happening *h)
     case HAPPEN_PARTITION:
     case HAPPEN_DISK_FAULT:
     case HAPPEN_AWAY:
+    case HAPPEN_SECOND:
     case HAPPEN_HEAL:
         CHECK(!"what happens to a process");
     }
 }
 
 /* Whether it goes on to happen later, and is not to be freed. */
-static bool happen(struct world *w, struct happening *h)
+static bool happen_here(struct world *w, struct happening *h)
 {
     const struct process *const p = sim_process(w, h->process);
     const bool is_to_whoever =
@@ -257,6 +267,10 @@ static bool happen(struct world *w, struct happening *h)
     if (p->stopped_ns > w->now_ns && (is_to_whoever || h->incarnation == p->incarnation) &&
         h->kind != HAPPEN_STOP && h->kind != HAPPEN_HEAL) {
         const bool is_timer = h->kind == HAPPEN_TIMER && p->timer_order == h->order;
+        if (h->kind == HAPPEN_OPERATE) { /* the last word counts, whoever hears it when */
+            hear_operator(w, h->event.kind);
+            h->event.kind = EV_START;
+        }
         h->at_ns = p->stopped_ns;
         sim_push(w, h);
         if (is_timer)
@@ -270,6 +284,19 @@ static bool happen(struct world *w, struct happening *h)
     else if (h->kind == HAPPEN_JOIN)
         sim_dial_failed(w, h, sim_delay(w));
     return false;
+}
+
+/* As happen_here; of two coordinators, to the one that it is meant for. */
+static bool happen(struct world *w, struct happening *h)
+{
+    if (!second_is_meant(w, h))
+        return happen_here(w, h);
+    second_change(w);
+    const bool happens_later = happen_here(w, h);
+    second_change(w);
+    if (!w->old.process.up)
+        second_kill(w);
+    return happens_later;
 }
 
 /* ---- the world ---- */
@@ -296,6 +323,7 @@ static void schedule_faults(struct world *w)
     const struct sim_plan *const plan = w->plan;
     at_random(w, HAPPEN_PARTITION, COORDINATOR, plan->partitions);
     at_random(w, HAPPEN_DISK_FAULT, COORDINATOR, plan->disk_faults);
+    at_random(w, HAPPEN_SECOND, COORDINATOR, plan->zombies);
     for (uint32_t i = 0; i < plan->stops; i++) {
         const uint64_t who = random_below(&w->random, 2 * (uint64_t)plan->nodes);
         at_random(w, HAPPEN_STOP, who < plan->nodes ? (uint32_t)who : COORDINATOR, 1);
@@ -396,34 +424,30 @@ static void make_world(struct world *w)
     make_work(w);
     w->state_layout = vectors > 0 ? make_layout(vectors, w->parameter_count) : nullptr;
     CHECK(store_memory_open(w->plan->models_keep, &w->store) == STATUS_OK);
-    CHECK(accumulator_create(w->parameter_count, grid_from_norm_max(w->work->norm_max),
-                             &w->server.accumulator) == STATUS_OK);
-    w->server.members = calloc(nodes, sizeof(*w->server.members));
-    w->server.order = calloc(nodes, sizeof(*w->server.order));
-    w->server.accepted = calloc(nodes, sizeof(*w->server.accepted));
+    server_open(w);
     w->nodes = calloc(nodes, sizeof(*w->nodes));
     w->cut_up = calloc(nodes, sizeof(bool));
     w->cut_down = calloc(nodes, sizeof(bool));
     w->sessions = sim_grow(nullptr, &w->session_capacity, 0, sizeof(*w->sessions));
     w->tickets = sim_grow(nullptr, &w->ticket_capacity, 0, sizeof(*w->tickets));
     w->offers = sim_grow(nullptr, &w->offer_capacity, 0, sizeof(struct offer *));
-    CHECK(w->server.members && w->server.order && w->server.accepted && w->nodes && w->cut_up &&
-          w->cut_down);
+    CHECK(w->nodes && w->cut_up && w->cut_down);
     w->crashes_left = w->plan->crashes;
     w->node_crashes_left = w->plan->node_crashes;
     links_make(w);
+    w->node_disk_faults_left = w->plan->node_disk_faults;
     make_processes(w);
     schedule_faults(w);
 }
 
 static void free_world(struct world *w)
 {
-    w->server.process.up = false;
-    offers_free(w);
+    w->healed = true; /* nobody dies any more */
+    second_kill(w);
+    server_close(w);
     for (uint64_t i = 0; i < w->heap_count; i++)
         sim_happening_free(w->heap[i]);
     for (uint32_t i = 0; i < w->plan->nodes; i++) {
-        bytes_deinit(&w->server.accepted[i].envelope);
         bytes_deinit(&w->nodes[i].old_envelope);
         outbox_close(w->nodes[i].outbox);
         model_file_unref(w->nodes[i].base);
@@ -433,11 +457,6 @@ static void free_world(struct world *w)
     }
     for (uint64_t i = 0; i < w->archive_capacity; i++)
         payload_unref(w->archive[i].payload);
-    model_file_unref(w->server.model);
-    model_file_unref(w->server.candidate);
-    model_file_unref(w->server.state);
-    model_file_unref(w->server.state_candidate);
-    accumulator_destroy(w->server.accumulator);
     w->store->ops->close(w->store);
     layout_destroy(w->state_layout);
     if (w->plan->work == nullptr)
@@ -445,9 +464,6 @@ static void free_world(struct world *w)
     free(w->mean);
     free(w->direction);
     free(w->expected);
-    free(w->server.members);
-    free(w->server.order);
-    free(w->server.accepted);
     free(w->nodes);
     free(w->cut_up);
     free(w->cut_down);

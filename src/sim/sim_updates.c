@@ -25,8 +25,11 @@ void offer_free(struct world *w, uint64_t ticket)
 
 void offers_free(struct world *w)
 {
-    for (uint64_t ticket = 1; ticket <= w->ticket_count; ticket++)
-        offer_free(w, ticket);
+    for (uint64_t ticket = 1; ticket <= w->ticket_count; ticket++) {
+        if (w->offers[ticket] != nullptr &&
+            w->offers[ticket]->incarnation == w->server.process.incarnation)
+            offer_free(w, ticket);
+    }
 }
 
 static void answer(struct world *w, uint64_t ticket, const struct receipt *receipt)
@@ -105,6 +108,7 @@ static struct offer *offer_create(struct world *w, uint64_t ticket, const struct
     struct offer *const offer = calloc(1, sizeof(*offer));
     CHECK(offer != nullptr);
     offer->payload = payload_ref(payload);
+    offer->incarnation = w->server.process.incarnation;
     offer->header = envelope->header;
     offer->header_size = envelope->header_bytes.size;
     bytes_init(&offer->envelope, ENVELOPE_BYTES_MAX);

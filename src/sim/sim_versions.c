@@ -158,19 +158,28 @@ static void do_math(struct world *w, struct happening *happening)
 
 /* ---- the disk ---- */
 
-static struct model_file *load(struct world *w, const char *name, const struct layout *layout)
+/* Null with the status where it is not there, or is not what was committed. */
+static struct model_file *load(struct world *w, const char *name, const struct layout *layout,
+                               const struct digest *digest, enum status *ret_status)
 {
     const size_t room = layout->bytes + SIM_HEADER_ROOM;
     uint8_t *const bytes = malloc(room);
     size_t size = 0;
     struct model_file *file = nullptr;
     CHECK(bytes != nullptr);
-    if (store_read_model(w->store, name, 0, bytes, room, &size, nullptr) != STATUS_OK) {
+    *ret_status = store_read_model(w->store, name, 0, bytes, room, &size, nullptr);
+    if (*ret_status != STATUS_OK) {
         free(bytes);
         return nullptr;
     }
-    CHECK(model_file_adopt(bytes, size, layout, &file, nullptr) == STATUS_OK);
-    return file;
+    disk_flip(w, bytes, size);
+    *ret_status = model_file_adopt(bytes, size, layout, &file, nullptr);
+    if (*ret_status == STATUS_OK && digest_equal(&file->model_digest, digest))
+        return file;
+    if (*ret_status == STATUS_OK)
+        model_file_unref(file);
+    *ret_status = STATUS_CORRUPT;
+    return nullptr;
 }
 
 static void restore(struct world *w, const struct coordinator_effect *effect,
@@ -181,12 +190,10 @@ static void restore(struct world *w, const struct coordinator_effect *effect,
     event->kind = EV_RESTORED;
     event->status = store_find_round(w->store, 0, effect->round, &version, nullptr);
     if (event->status == STATUS_OK)
-        file = load(w, version.model_file, w->layout);
-    if (event->status == STATUS_OK && file == nullptr) {
-        event->status = STATUS_NOT_FOUND;
+        file = load(w, version.model_file, w->layout, &version.model_digest, &event->status);
+    if (event->status == STATUS_NOT_FOUND)
         sim_fail(w, "retention took the best version, of round %llu",
                  (unsigned long long)effect->round);
-    }
     if (file == nullptr)
         return;
     model_file_replace(&w->server.candidate, file);
@@ -214,14 +221,29 @@ static void recall(struct world *w, const struct coordinator_effect *effect,
         event->recalled.reason = reason_of_name(receipt.reason);
 }
 
+/* It may be raised, whatever the machine hears of it. */
+static void note_epoch(struct world *w, const struct coordinator_event *event)
+{
+    struct store_summary summary;
+    CHECK(store_read_summary(w->store, &summary, nullptr) == STATUS_OK);
+    if (event->status == STATUS_OK &&
+        (event->epoch != summary.epoch || event->epoch <= w->epoch_raised))
+        sim_fail(w, "epoch %llu is raised after %llu", (unsigned long long)event->epoch,
+                 (unsigned long long)w->epoch_raised);
+    w->epoch_raised = summary.epoch;
+}
+
 static struct coordinator_event do_disk(struct world *w, struct happening *happening)
 {
     const struct coordinator_effect *const effect = &happening->effect;
     struct coordinator_event event = {.id = effect->id};
+    if (effect->kind != FX_RESTORE && effect->kind != FX_RECALL)
+        disk_prepare(w);
     if (effect->kind == FX_PERSIST_EPOCH) {
         event.kind = EV_EPOCH_PERSISTED;
-        event.status = store_raise_epoch(w->store, effect->epoch, w->server.instance_id,
-                                         &event.epoch, nullptr);
+        event.status = store_raise_epoch(w->store, effect->held, effect->epoch,
+                                         w->server.instance_id, &event.epoch, nullptr);
+        note_epoch(w, &event);
     } else if (effect->kind == FX_PERSIST_PAUSED) {
         event.kind = EV_PAUSE_PERSISTED;
         event.paused = effect->paused;
@@ -232,8 +254,6 @@ static struct coordinator_event do_disk(struct world *w, struct happening *happe
         recall(w, effect, &event);
     } else {
         event = commit_store(w, effect, happening->commit);
-        if (event.status == STATUS_OK)
-            oracle_commit(w, effect);
     }
     return event;
 }
@@ -306,6 +326,42 @@ static void read_convergence(struct world *w, struct start_state *state,
     bytes_deinit(&bytes);
 }
 
+static struct digest state_digest(struct world *w)
+{
+    struct store_version version;
+    struct signed_record split;
+    struct record *const record = calloc(1, sizeof(*record));
+    struct bytes bytes;
+    CHECK(record != nullptr);
+    bytes_init(&bytes, STORE_RECORD_BYTES_MAX);
+    CHECK(store_find_latest(w->store, &version, &bytes, nullptr) == STATUS_OK);
+    CHECK(signed_record_decode(bytes_slice(&bytes), &split, nullptr) == STATUS_OK);
+    CHECK(record_decode(split.record, record, nullptr) == STATUS_OK);
+    const struct digest digest = record->head.rule_state_digest;
+    free(record);
+    bytes_deinit(&bytes);
+    return digest;
+}
+
+static bool read_models(struct world *w, const struct store_version *version,
+                        const struct store_summary *summary, struct model_file **ret_model,
+                        struct model_file **ret_optimiser)
+{
+    enum status status = STATUS_OK;
+    *ret_model = load(w, version->model_file, w->layout, &version->model_digest, &status);
+    if (status == STATUS_OK && summary->state_file[0] != 0) {
+        const struct digest digest = state_digest(w);
+        *ret_optimiser = load(w, summary->state_file, w->state_layout, &digest, &status);
+    }
+    if (status == STATUS_NOT_FOUND)
+        sim_fail(w, "a model of version %llu is gone", (unsigned long long)version->number);
+    if (status == STATUS_OK)
+        return true;
+    model_file_unref(*ret_model);
+    *ret_model = nullptr;
+    return false;
+}
+
 struct start_state *start_read(struct world *w, struct coordinator_event *ret_event,
                                struct model_file **ret_model, struct model_file **ret_optimiser)
 {
@@ -326,10 +382,10 @@ struct start_state *start_read(struct world *w, struct coordinator_event *ret_ev
     *ret_model = *ret_optimiser = nullptr;
     if (store_find_latest(w->store, &version, nullptr, nullptr) != STATUS_OK)
         return state;
-    *ret_model = load(w, version.model_file, w->layout);
-    CHECK(*ret_model != nullptr);
-    if (summary.state_file[0] != 0)
-        *ret_optimiser = load(w, summary.state_file, w->state_layout);
+    if (!read_models(w, &version, &summary, ret_model, ret_optimiser)) {
+        start_free(state);
+        return nullptr;
+    }
     ret_event->start.has_version = true;
     ret_event->start.version = core_version(*ret_model, version.number);
     ret_event->start.version.id = version.id;

@@ -125,14 +125,14 @@ static enum status check_commit(const struct store_commit *commit, struct error 
     return status;
 }
 
-enum status store_raise_epoch(struct store *store, uint64_t at_least,
+enum status store_raise_epoch(struct store *store, uint64_t held, uint64_t at_least,
                               const uint8_t instance_id[static STORE_INSTANCE_BYTES],
                               uint64_t *ret_epoch, struct error *err)
 {
     const enum status status = check_number("epoch asked for", at_least, err);
     if (status != STATUS_OK)
         return status;
-    return store->ops->raise_epoch(store, at_least, instance_id, ret_epoch, err);
+    return store->ops->raise_epoch(store, held, at_least, instance_id, ret_epoch, err);
 }
 
 enum status store_put_model(struct store *store, const char *name, const struct slice *slices,

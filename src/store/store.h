@@ -121,7 +121,7 @@ struct store;
 /* The slots hold what the functions below say; arguments were checked before a slot is called. */
 struct store_ops {
     const char *name;
-    enum status (*raise_epoch)(struct store *store, uint64_t at_least,
+    enum status (*raise_epoch)(struct store *store, uint64_t held, uint64_t at_least,
                                const uint8_t instance_id[static STORE_INSTANCE_BYTES],
                                uint64_t *ret_epoch, struct error *err);
     enum status (*put_model)(struct store *store, const char *name, const struct slice *slices,
@@ -174,10 +174,11 @@ struct store {
 
 /*
  * Raises the epoch to max(stored, at_least - 1) + 1 with the random id of this start; durable when
- * it returns. LIMIT where no number is left (the stored one is 2^63 - 1, the largest), INVAL where
- * at_least is over 2^63 - 1.
+ * it returns. held: the epoch that this process raised last; 0: none yet. EXISTS where the store is
+ * at another than that: a later process has it, and this one must end. LIMIT where no number is
+ * left (the stored one is 2^63 - 1, the largest), INVAL where at_least is over 2^63 - 1.
  */
-[[nodiscard]] enum status store_raise_epoch(struct store *store, uint64_t at_least,
+[[nodiscard]] enum status store_raise_epoch(struct store *store, uint64_t held, uint64_t at_least,
                                             const uint8_t instance_id[static STORE_INSTANCE_BYTES],
                                             uint64_t *ret_epoch, struct error *err);
 
@@ -202,8 +203,8 @@ struct store {
  * Commits a version with all that belongs to it, in one transaction: all or nothing, durable when
  * it returns OK. EXISTS: the version, its number in (fork, epoch), a sibling of the same number
  * and parent, or an update of it (fork, round, node) was committed before. INVAL: the model was
- * not put, the epoch is not the store's or older than the fork's last one, the job has ended, text
- * too long or missing. LIMIT: too many bytes or rows. NO_SPACE, IO, NO_MEMORY.
+ * not put, the epoch is not the one that the store is at (a later process has raised it), the job
+ * has ended, text too long or missing. LIMIT: too many bytes or rows. NO_SPACE, IO, NO_MEMORY.
  * Then models beyond retention are removed (those of the latest and the best version never), and
  * the state file of the commit before, unless this one names it again or it is a kept model.
  */

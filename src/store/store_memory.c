@@ -60,6 +60,7 @@ struct store_memory {
     uint32_t models_keep;
     uint32_t fail_countdown;
     enum status fail_status;
+    bool fails_late; /* the change that fails is made */
     struct store_summary summary;
     struct bytes learn_state;
     uint64_t evidence_sequence;
@@ -101,29 +102,40 @@ static enum status copy_bytes(struct slice from, struct bytes *to, struct error 
     return STATUS_OK;
 }
 
-/* Counts down to the failure that a test asked for. */
-static enum status fail_point(struct store_memory *store, struct error *err)
+/* Counts down to the failure that a test asked for. *ret_late: what to give once the change is
+ * made. */
+static enum status fail_point(struct store_memory *store, enum status *ret_late, struct error *err)
 {
+    *ret_late = STATUS_OK;
     if (store->fail_countdown == 0 || --store->fail_countdown > 0)
         return STATUS_OK;
-    return error_set(err, store->fail_status, "the store was told to fail");
+    error_set(err, store->fail_status, "the store was told to fail");
+    if (!store->fails_late)
+        return store->fail_status;
+    *ret_late = store->fail_status;
+    return STATUS_OK;
 }
 
-static enum status raise_epoch(struct store *base, uint64_t at_least,
+static enum status raise_epoch(struct store *base, uint64_t held, uint64_t at_least,
                                const uint8_t instance_id[static STORE_INSTANCE_BYTES],
                                uint64_t *ret_epoch, struct error *err)
 {
     struct store_memory *const store = (struct store_memory *)base;
+    if (held != 0 && held != store->summary.epoch)
+        return error_set(err, STATUS_EXISTS, "the epoch %llu is over: the store is at %llu",
+                         (unsigned long long)held, (unsigned long long)store->summary.epoch);
     if (store->summary.epoch >= INT64_MAX)
         return error_set(err, STATUS_LIMIT, "no epoch is left");
-    const enum status status = fail_point(store, err);
+    enum status late = STATUS_OK;
+    const enum status status = fail_point(store, &late, err);
     if (status != STATUS_OK)
         return status;
     const uint64_t next = store->summary.epoch + 1;
     store->summary.epoch = next > at_least ? next : at_least;
     memcpy(store->summary.instance_id, instance_id, STORE_INSTANCE_BYTES);
-    *ret_epoch = store->summary.epoch;
-    return STATUS_OK;
+    if (late == STATUS_OK)
+        *ret_epoch = store->summary.epoch;
+    return late;
 }
 
 static struct model_row *find_model(struct store_memory *store, const char *name)
@@ -141,7 +153,8 @@ static enum status put_model(struct store *base, const char *name, const struct 
     struct model_row *row = find_model(store, name);
     if (row != nullptr && row->kept)
         return error_set(err, STATUS_EXISTS, "the model %s is in use by a committed version", name);
-    enum status status = fail_point(store, err);
+    enum status late = STATUS_OK;
+    enum status status = fail_point(store, &late, err);
     struct bytes content;
     bytes_init(&content, SIZE_MAX / 2);
     for (size_t i = 0; i < count && status == STATUS_OK; i++)
@@ -162,7 +175,7 @@ static enum status put_model(struct store *base, const char *name, const struct 
         bytes_deinit(&row->content);
     }
     row->content = content;
-    return STATUS_OK;
+    return late;
 }
 
 static enum status read_model(struct store *base, const char *name, uint64_t offset, void *out,
@@ -223,13 +236,10 @@ static enum status check_commit(struct store_memory *store, const struct store_c
         return error_set(err, STATUS_INVAL, "the epoch %llu was never raised; it is %llu",
                          (unsigned long long)version->epoch,
                          (unsigned long long)store->summary.epoch);
-    for (size_t i = 0; i < store->versions.count; i++) {
-        const struct store_version *const old = &store->versions.items[i].version;
-        if (old->fork == version->fork && old->epoch > version->epoch)
-            return error_set(err, STATUS_INVAL, "the epoch %llu is over: fork %u is at %llu",
-                             (unsigned long long)version->epoch, version->fork,
-                             (unsigned long long)old->epoch);
-    }
+    if (version->epoch < store->summary.epoch)
+        return error_set(err, STATUS_INVAL, "the epoch %llu is over: the store is at %llu",
+                         (unsigned long long)version->epoch,
+                         (unsigned long long)store->summary.epoch);
     enum status status = check_put(store, version->model_file, err);
     if (status == STATUS_OK && commit->state_file != nullptr)
         status = check_put(store, commit->state_file, err);
@@ -361,6 +371,7 @@ static enum status commit(struct store *base, const struct store_commit *commit,
     struct store_memory *const store = (struct store_memory *)base;
     const size_t receipts_before = store->receipts.count;
     struct version_row row = {0};
+    enum status late = STATUS_OK;
     struct bytes learn_state;
     bytes_init(&learn_state, STORE_LEARN_STATE_BYTES_MAX);
     enum status status = check_commit(store, commit, err);
@@ -375,7 +386,7 @@ static enum status commit(struct store *base, const struct store_commit *commit,
     if (status == STATUS_OK)
         status = add_receipts(store, commit, err);
     if (status == STATUS_OK)
-        status = fail_point(store, err);
+        status = fail_point(store, &late, err);
     if (status != STATUS_OK) {
         bytes_deinit(&row.record);
         bytes_deinit(&row.metrics);
@@ -398,7 +409,7 @@ static enum status commit(struct store *base, const struct store_commit *commit,
     store->learn_state = learn_state;
     keep_files(store, commit);
     sweep_models(store, false);
-    return STATUS_OK;
+    return late;
 }
 
 static enum status take_version(const struct version_row *row, struct store_version *ret_version,
@@ -528,19 +539,21 @@ static enum status read_learn_state(struct store *base, struct bytes *ret_state,
 static enum status set_paused(struct store *base, bool paused, struct error *err)
 {
     struct store_memory *const store = (struct store_memory *)base;
-    const enum status status = fail_point(store, err);
+    enum status late = STATUS_OK;
+    const enum status status = fail_point(store, &late, err);
     if (status == STATUS_OK)
         store->summary.paused = paused;
-    return status;
+    return status != STATUS_OK ? status : late;
 }
 
 static enum status clear_outcome(struct store *base, struct error *err)
 {
     struct store_memory *const store = (struct store_memory *)base;
-    const enum status status = fail_point(store, err);
+    enum status late = STATUS_OK;
+    const enum status status = fail_point(store, &late, err);
     if (status == STATUS_OK)
         store->summary.outcome[0] = 0;
-    return status;
+    return status != STATUS_OK ? status : late;
 }
 
 static struct certificate_row *find_certificate_row(struct store_memory *store,
@@ -589,7 +602,8 @@ static enum status put_evidence(struct store *base, const char *node, struct sli
     snprintf(row.node, sizeof(row.node), "%s", node);
     bytes_init(&row.first, STORE_EVIDENCE_BYTES_MAX);
     bytes_init(&row.second, STORE_EVIDENCE_BYTES_MAX);
-    enum status status = fail_point(store, err);
+    enum status late = STATUS_OK;
+    enum status status = fail_point(store, &late, err);
     if (status == STATUS_OK)
         status = GROW(store->evidence, 1, err);
     if (status == STATUS_OK)
@@ -609,7 +623,7 @@ static enum status put_evidence(struct store *base, const char *node, struct sli
         memmove(items, items + 1, --store->evidence.count * sizeof(*items));
     }
     items[store->evidence.count++] = row;
-    return STATUS_OK;
+    return late;
 }
 
 static enum status find_evidence_after(struct store *base, uint64_t sequence,
@@ -714,4 +728,11 @@ void store_memory_fail(struct store *base, uint32_t countdown, enum status statu
     struct store_memory *const store = (struct store_memory *)base;
     store->fail_countdown = countdown;
     store->fail_status = status;
+    store->fails_late = false;
+}
+
+void store_memory_fail_late(struct store *base, uint32_t countdown, enum status status)
+{
+    store_memory_fail(base, countdown, status);
+    ((struct store_memory *)base)->fails_late = true;
 }

@@ -15,3 +15,7 @@ void store_memory_crash(struct store *store);
 /* The countdown-th durable call from now (1: the next one: raise_epoch, put_model, commit,
  * put_evidence, set_paused) fails once with status and changes nothing. 0 takes it back. */
 void store_memory_fail(struct store *store, uint32_t countdown, enum status status);
+
+/* As store_memory_fail, of a failure whose change is there all the same: a sync failed, and what it
+ * was for had reached the disk. */
+void store_memory_fail_late(struct store *store, uint32_t countdown, enum status status);

@@ -37,25 +37,39 @@ static enum status step_done(struct store_database *database, sqlite3_stmt *stat
                                                   : store_database_error(database, err, doing);
 }
 
-static enum status raise_epoch(struct store *base, uint64_t at_least,
+/* What must hold before the epoch is raised once more. */
+static enum status check_epoch(const struct store_sqlite *store,
+                               const struct store_summary *summary, uint64_t held,
+                               struct error *err)
+{
+    const char *const path = store->database.path;
+    if (held != 0 && held != summary->epoch)
+        return error_set(err, STATUS_EXISTS, "%s: the epoch %llu is over: the store is at %llu",
+                         path, (unsigned long long)held, (unsigned long long)summary->epoch);
+    if (summary->epoch >= INT64_MAX)
+        return error_set(err, STATUS_LIMIT, "%s: no epoch is left", path);
+    return STATUS_OK;
+}
+
+static enum status raise_epoch(struct store *base, uint64_t held, uint64_t at_least,
                                const uint8_t instance_id[static STORE_INSTANCE_BYTES],
                                uint64_t *ret_epoch, struct error *err)
 {
     struct store_sqlite *const store = (struct store_sqlite *)base;
     struct store_summary summary;
-    enum status status = store_sqlite_read_summary(base, &summary, err);
-    if (status != STATUS_OK)
-        return status;
-    if (summary.epoch >= INT64_MAX)
-        return error_set(err, STATUS_LIMIT, "%s: no epoch is left", store->database.path);
-    const uint64_t epoch = summary.epoch + 1 > at_least ? summary.epoch + 1 : at_least;
-    status = store_database_begin(&store->database, err);
-    if (status != STATUS_OK)
-        return status;
     sqlite3_stmt *statement = nullptr;
-    status = store_database_prepare(&store->database, "UPDATE state SET epoch = ?, instance = ?",
-                                    &statement, err, "ib", epoch,
-                                    (struct slice){instance_id, STORE_INSTANCE_BYTES});
+    enum status status = store_database_begin(&store->database, err);
+    if (status != STATUS_OK)
+        return status;
+    status = store_sqlite_read_summary(base, &summary, err);
+    if (status == STATUS_OK)
+        status = check_epoch(store, &summary, held, err);
+    const uint64_t next = status == STATUS_OK ? summary.epoch + 1 : 0;
+    const uint64_t epoch = next > at_least ? next : at_least;
+    if (status == STATUS_OK)
+        status = store_database_prepare(&store->database, "UPDATE state SET epoch = ?, instance = ?",
+                                        &statement, err, "ib", epoch,
+                                        (struct slice){instance_id, STORE_INSTANCE_BYTES});
     if (status == STATUS_OK)
         status = step_done(&store->database, statement, err, "cannot raise the epoch");
     sqlite3_finalize(statement);
@@ -161,21 +175,10 @@ static enum status check_commit(struct store_sqlite *store, const struct store_c
     if (version->epoch > summary.epoch)
         return error_set(err, STATUS_INVAL, "the epoch %llu was never raised; it is %llu",
                          (unsigned long long)version->epoch, (unsigned long long)summary.epoch);
-    sqlite3_stmt *statement = nullptr;
-    status = store_database_prepare(&store->database,
-                                    "SELECT COALESCE(MAX(epoch), 0) FROM commits WHERE fork = ?",
-                                    &statement, err, "i", (uint64_t)version->fork);
-    if (status != STATUS_OK)
-        return status;
-    if (sqlite3_step(statement) != SQLITE_ROW)
-        status = store_database_error(&store->database, err, "cannot read the last epoch");
-    else if (version->epoch < (uint64_t)sqlite3_column_int64(statement, 0))
-        status = error_set(err, STATUS_INVAL, "the epoch %llu is over: fork %u is at %lld",
-                           (unsigned long long)version->epoch, version->fork,
-                           (long long)sqlite3_column_int64(statement, 0));
-    sqlite3_finalize(statement);
-    if (status == STATUS_OK)
-        status = check_put(store, version->model_file, err);
+    if (version->epoch < summary.epoch)
+        return error_set(err, STATUS_INVAL, "the epoch %llu is over: the store is at %llu",
+                         (unsigned long long)version->epoch, (unsigned long long)summary.epoch);
+    status = check_put(store, version->model_file, err);
     if (status == STATUS_OK && commit->state_file != nullptr)
         status = check_put(store, commit->state_file, err);
     return status;
@@ -396,12 +399,12 @@ static enum status commit(struct store *base, const struct store_commit *commit,
     uint64_t sequence = 0;
     bytes_init(&gone, SIZE_MAX / 2);
     crash_point("store.before_begin");
-    enum status status = check_commit(store, commit, err);
-    if (status == STATUS_OK)
-        status = store_database_begin(&store->database, err);
+    enum status status = store_database_begin(&store->database, err);
     if (status != STATUS_OK)
         return status;
-    status = insert_version(store, commit, &sequence, err);
+    status = check_commit(store, commit, err);
+    if (status == STATUS_OK)
+        status = insert_version(store, commit, &sequence, err);
     if (status == STATUS_OK)
         status = mark_parent(store, commit, err);
     if (status == STATUS_OK)

@@ -352,6 +352,7 @@ static void a_node_from_a_lost_future_hears_of_the_end_too(void **state)
                                                              .open_round = 4,
                                                              .outcome = OUTCOME_EXHAUSTED}});
     join_holding("a", 1, 9);
+    answer_recall(0);
     assert_int_equal(must(FX_SEND_DROPPED)->reason, REASON_SUPERSEDED);
     assert_true(must(FX_SEND_DROPPED) < must(FX_SEND_FINISHED));
 }

@@ -233,8 +233,15 @@ static void what_a_node_holds_is_settled_after_it_comes_back(void **state)
     step((struct coordinator_event){.kind = EV_LEAVE, .session = 5});
     step(recalled);
     assert_int_equal(fx.count, 0); /* gone again: it asks anew when it is back */
-    /* Of a future that this store does not know: undone. */
+    /* Of a future: only the store tells whether it is undone, or a later coordinator's. */
     join_holding("b", 6, 9);
+    assert_null(effect(FX_SEND_DROPPED));
+    const struct coordinator_effect future = *must(FX_RECALL);
+    recalled.id = future.id;
+    recalled.recalled.member = future.member;
+    recalled.recalled.session = future.session;
+    recalled.recalled.key = future.key;
+    step(recalled);
     assert_int_equal(must(FX_SEND_DROPPED)->reason, REASON_SUPERSEDED);
     /* Of the open round: answered by its commit. */
     join_holding("a", 7, 2);

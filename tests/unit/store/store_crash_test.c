@@ -33,7 +33,7 @@ static void work_on_store(const char *folder, int pipe_fd, uint64_t count)
     uint64_t epoch = 0;
     const struct store_sqlite_options options = {folder, "job", 0, nullptr};
     if (store_sqlite_open(&options, &store, nullptr) != STATUS_OK ||
-        store_raise_epoch(store, 0, instance, &epoch, nullptr) != STATUS_OK ||
+        store_raise_epoch(store, 0, 0, instance, &epoch, nullptr) != STATUS_OK ||
         store_read_summary(store, &summary, nullptr) != STATUS_OK)
         _exit(1);
     for (uint64_t i = 1; i <= count; i++) {

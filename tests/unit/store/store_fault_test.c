@@ -182,7 +182,7 @@ static bool commit_with_fault(const char *folder, bool sync, int index, int code
     uint64_t epoch = 0;
     fixture_remove(folder);
     struct store *store = open_store(folder, "fedra-fault");
-    assert_int_equal(store_raise_epoch(store, 0, instance, &epoch, nullptr), STATUS_OK);
+    assert_int_equal(store_raise_epoch(store, 0, 0, instance, &epoch, nullptr), STATUS_OK);
     assert_int_equal(fixture_commit(store, 1, 1, RECORD_BYTES, nullptr), STATUS_OK);
     fault = (typeof(fault)){.sync = sync, .countdown = index, .code = code};
     const enum status status = fixture_commit(store, 2, 1, RECORD_BYTES, nullptr);
@@ -273,7 +273,7 @@ static void a_file_limit_is_no_space_and_harms_nothing(void **state)
     struct bytes content;
     fixture_folder("limit", folder);
     struct store *const store = open_store(folder, nullptr);
-    assert_int_equal(store_raise_epoch(store, 0, instance, &epoch, nullptr), STATUS_OK);
+    assert_int_equal(store_raise_epoch(store, 0, 0, instance, &epoch, nullptr), STATUS_OK);
     assert_int_equal(fixture_commit(store, 1, 1, RECORD_BYTES, nullptr), STATUS_OK);
     snprintf(path, sizeof(path), "%s/summary.json", folder);
     assert_int_equal(durable_file_write(path, &old_slice, 1, nullptr), STATUS_OK);
@@ -470,7 +470,7 @@ static void a_damaged_page_is_found_at_the_next_start(void **state)
     uint64_t epoch = 0;
     fixture_folder("page", folder);
     struct store *const store = open_store(folder, nullptr);
-    assert_int_equal(store_raise_epoch(store, 0, instance, &epoch, nullptr), STATUS_OK);
+    assert_int_equal(store_raise_epoch(store, 0, 0, instance, &epoch, nullptr), STATUS_OK);
     for (uint64_t number = 1; number <= 5; number++)
         assert_int_equal(fixture_commit(store, number, 1, RECORD_BYTES, nullptr), STATUS_OK);
     store_close(store);
@@ -542,7 +542,7 @@ static void a_thousand_rounds_stay_quick_to_search(void **state)
     fixture_folder("long", folder);
     struct store *store = open_store(folder, nullptr);
     const struct slice model = {(const uint8_t *)"m", 1};
-    assert_int_equal(store_raise_epoch(store, 0, instance, &epoch, nullptr), STATUS_OK);
+    assert_int_equal(store_raise_epoch(store, 0, 0, instance, &epoch, nullptr), STATUS_OK);
     assert_int_equal(store_put_model(store, "one", &model, 1, nullptr), STATUS_OK);
     for (uint64_t number = 1; number <= 1000; number++) {
         struct fixture_commit f;

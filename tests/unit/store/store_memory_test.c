@@ -20,7 +20,7 @@ static struct store *open_store(bool memory, const char *folder)
     assert_int_equal(memory ? store_memory_open(2, &store)
                             : store_sqlite_open(&options, &store, nullptr),
                      STATUS_OK);
-    assert_int_equal(store_raise_epoch(store, 0, instance, &epoch, nullptr), STATUS_OK);
+    assert_int_equal(store_raise_epoch(store, 0, 0, instance, &epoch, nullptr), STATUS_OK);
     return store;
 }
 

@@ -42,7 +42,7 @@ static void restart(struct world *world)
 static uint64_t raise_to(struct world *world, uint64_t at_least)
 {
     uint64_t epoch = 0;
-    assert_int_equal(store_raise_epoch(world->store, at_least, instance, &epoch, nullptr),
+    assert_int_equal(store_raise_epoch(world->store, 0, at_least, instance, &epoch, nullptr),
                      STATUS_OK);
     return epoch;
 }
@@ -69,10 +69,10 @@ static void epoch_rises_at_every_start_and_jumps_over_what_nodes_saw(struct worl
     assert_int_equal(summary.epoch, 12);
     assert_memory_equal(summary.instance_id, instance, sizeof(instance));
     uint64_t epoch = 0;
-    assert_int_equal(store_raise_epoch(world->store, UINT64_MAX, instance, &epoch, nullptr),
+    assert_int_equal(store_raise_epoch(world->store, 0, UINT64_MAX, instance, &epoch, nullptr),
                      STATUS_INVAL);
     assert_int_equal(raise_to(world, INT64_MAX), INT64_MAX);
-    assert_int_equal(store_raise_epoch(world->store, 0, instance, &epoch, nullptr), STATUS_LIMIT);
+    assert_int_equal(store_raise_epoch(world->store, 0, 0, instance, &epoch, nullptr), STATUS_LIMIT);
 }
 
 static void commits_survive_a_restart_whole(struct world *world)
@@ -131,27 +131,27 @@ static void contradictions_are_refused_and_leave_no_trace(struct world *world)
     raise_to(world, 0);
     commit_ok(world, 1);
     commit_ok(world, 2);
-    raise_to(world, 0);                   /* epoch 2 */
     fixture_make(&f, 2, 1, RECORD_BYTES); /* the same version again */
     refused(world, &f, STATUS_EXISTS);
     fixture_make(&f, 3, 1, RECORD_BYTES); /* another record of number 2 in the epoch */
     f.commit.version.number = 2;
     refused(world, &f, STATUS_EXISTS);
+    raise_to(world, 0); /* epoch 2 */
     fixture_make(&f, 3, 2, RECORD_BYTES); /* a sibling of version 2, in a later epoch */
     f.commit.version.number = 2;
     f.commit.version.parent = fixture_id(1, RECORD_BYTES);
     refused(world, &f, STATUS_EXISTS);
-    fixture_make(&f, 3, 1, RECORD_BYTES); /* counts the second row's update a second time */
+    fixture_make(&f, 3, 2, RECORD_BYTES); /* counts the second row's update a second time */
     f.counted[1].round = 1;
     f.counted[1].payload_digest = fixture_payload(9, 9);
     refused(world, &f, STATUS_EXISTS);
-    fixture_make(&f, 3, 1, RECORD_BYTES); /* drops an update a second time */
+    fixture_make(&f, 3, 2, RECORD_BYTES); /* drops an update a second time */
     f.dropped[0].round = 1;
     f.dropped[0].payload_digest = fixture_payload(1, 2);
     refused(world, &f, STATUS_EXISTS);
     fixture_make(&f, 3, 3, RECORD_BYTES); /* an epoch nobody raised */
     refused(world, &f, STATUS_INVAL);
-    fixture_make(&f, 3, 1, RECORD_BYTES);
+    fixture_make(&f, 3, 2, RECORD_BYTES);
     f.commit.version.model_file[0] = '\0';
     assert_int_equal(store_commit(world->store, &f.commit, nullptr), STATUS_INVAL);
     snprintf(f.commit.version.model_file, STORE_NAME_MAX, "never-put");
@@ -168,6 +168,36 @@ static void an_older_epoch_is_fenced_off(struct world *world)
     assert_int_equal(fixture_commit(world->store, 2, 1, RECORD_BYTES, &err), STATUS_INVAL);
     assert_non_null(strstr(err.text, "is over"));
     fixture_check(world->store, 1, RECORD_BYTES);
+}
+
+/* The later process has read what it goes on from: nothing may come between. */
+static void an_epoch_ends_when_the_next_is_raised_not_at_its_first_commit(struct world *world)
+{
+    struct error err = {0};
+    raise_to(world, 0);
+    commit_ok(world, 1);
+    raise_to(world, 0);
+    assert_int_equal(fixture_commit(world->store, 2, 1, RECORD_BYTES, &err), STATUS_INVAL);
+    assert_non_null(strstr(err.text, "the epoch 1 is over: the store is at 2"));
+    fixture_check(world->store, 1, RECORD_BYTES);
+    assert_int_equal(fixture_commit(world->store, 2, 2, RECORD_BYTES, nullptr), STATUS_OK);
+}
+
+static void who_was_fenced_off_raises_no_epoch(struct world *world)
+{
+    struct error err = {0};
+    struct store_summary summary;
+    uint64_t epoch = 0;
+    raise_to(world, 0);
+    assert_int_equal(store_raise_epoch(world->store, 1, 0, instance, &epoch, nullptr), STATUS_OK);
+    assert_int_equal(epoch, 2);
+    assert_int_equal(store_raise_epoch(world->store, 1, 9, instance, &epoch, &err), STATUS_EXISTS);
+    assert_non_null(strstr(err.text, "the epoch 1 is over: the store is at 2"));
+    assert_int_equal(epoch, 2);
+    assert_int_equal(store_read_summary(world->store, &summary, nullptr), STATUS_OK);
+    assert_int_equal(summary.epoch, 2);
+    assert_int_equal(store_raise_epoch(world->store, 2, 9, instance, &epoch, nullptr), STATUS_OK);
+    assert_int_equal(epoch, 9);
 }
 
 static void an_ended_job_takes_no_more_commits(struct world *world)
@@ -562,6 +592,8 @@ static const struct test_case cases[] = {
     CASE(commits_survive_a_restart_whole, 0),
     CASE(contradictions_are_refused_and_leave_no_trace, 0),
     CASE(an_older_epoch_is_fenced_off, 0),
+    CASE(an_epoch_ends_when_the_next_is_raised_not_at_its_first_commit, 0),
+    CASE(who_was_fenced_off_raises_no_epoch, 0),
     CASE(an_ended_job_takes_no_more_commits, 0),
     CASE(members_are_listed_by_name_and_replaced, 0),
     CASE(certificates_become_durable_with_the_next_commit, 0),
@@ -619,7 +651,7 @@ static void memory_evidence_and_failures_are_bounded(void **state)
     assert_int_equal(sequence, 4);
     uint64_t epoch = 0;
     store_memory_fail(store, 2, STATUS_NO_SPACE);
-    assert_int_equal(store_raise_epoch(store, 0, instance, &epoch, nullptr), STATUS_OK);
+    assert_int_equal(store_raise_epoch(store, 0, 0, instance, &epoch, nullptr), STATUS_OK);
     assert_int_equal(fixture_commit(store, 1, 1, 100, nullptr), STATUS_NO_SPACE);
     assert_int_equal(fixture_commit(store, 1, 1, 100, nullptr), STATUS_OK);
     for (uint32_t call = 1; call <= 3; call++) { /* model, state file, commit */
