@@ -11,14 +11,22 @@
 #include "cli/sim_options.h"
 #include "cli/trainer_command.h"
 #include "sim/sim.h"
+#include "sim/sim_set.h"
 
 #include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+
+enum {
+    SHRINK_RUNS_MAX = 2000,
+    SHRINK_SECONDS_MAX = 60, /* of one run: who hangs has failed */
+    SET_BYTES_MAX = 1024,
+};
 
 struct run {
     struct sim_request request;
@@ -41,6 +49,8 @@ struct tally {
     bool failed;
     uint64_t seed;
     char failure[SIM_FAILURE_MAX];
+    uint32_t shrunk_runs; /* that --shrink took */
+    char shrunk[SET_BYTES_MAX];
 };
 
 /* The last words of a process whose assertion fails, written before each run: a signal handler may
@@ -57,7 +67,7 @@ static void prepare_last_words(uint64_t seed)
 {
     const int size = snprintf(last_words, sizeof(last_words),
                               "seed %" PRIu64 " fails by an assertion\n  fedra sim --seeds %" PRIu64
-                              " --trace (with the same --nodes and --only)\n",
+                              " --trace (with the same --nodes, --only and --set)\n",
                               seed, seed);
     last_words_size = (size_t)size;
 }
@@ -125,6 +135,56 @@ static void add_run(struct tally *tally, const struct sim_result *result)
         tally->happened[i] += result->happened[i];
 }
 
+/* The plan of a seed as it was asked for; the text was checked. */
+static void make_plan(const struct run *run, uint64_t seed, struct sim_plan *ret_plan)
+{
+    char error[128];
+    sim_plan_draw(seed, (uint32_t)run->request.nodes, run->faults, ret_plan);
+    if (run->request.set != nullptr)
+        (void)!sim_set_parse(ret_plan, run->request.set, error);
+}
+
+/* In a process of its own: an assertion may fail. context: SIM_FAILURE_MAX bytes that both see. */
+static bool fails(void *context, const struct sim_plan *plan)
+{
+    static const char aborted[] = "by an assertion";
+    memcpy(context, aborted, sizeof(aborted));
+    const pid_t pid = fork();
+    if (pid == 0) {
+        struct sim_result result;
+        signal(SIGABRT, SIG_DFL);
+        alarm(SHRINK_SECONDS_MAX);
+        if (freopen("/dev/null", "w", stderr) == nullptr)
+            _exit(EXIT_SUCCESS);
+        sim_run(plan, nullptr, &result);
+        memcpy(context, result.failure, sizeof(result.failure));
+        _exit(result.failed ? EXIT_FAILURE : EXIT_SUCCESS);
+    }
+    int status = 0;
+    return pid > 0 && waitpid(pid, &status, 0) == pid && status != 0;
+}
+
+/* Whether it fails; then the tally says so, with the smallest plan that does. */
+static bool shrink(const struct run *run, uint64_t seed, struct tally *tally)
+{
+    struct sim_plan drawn;
+    struct sim_plan plan;
+    void *const failure =
+        mmap(nullptr, SIM_FAILURE_MAX, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    sim_plan_draw(seed, (uint32_t)run->request.nodes, run->faults, &drawn);
+    make_plan(run, seed, &plan);
+    if (failure == MAP_FAILED || !fails(failure, &plan))
+        return false;
+    tally->failed = true;
+    tally->seed = seed;
+    tally->shrunk_runs = sim_shrink(&plan, fails, failure, SHRINK_RUNS_MAX);
+    if (fails(failure, &plan)) /* once more, for its text */
+        memcpy(tally->failure, failure, sizeof(tally->failure));
+    sim_set_write(&drawn, &plan, tally->shrunk, sizeof(tally->shrunk));
+    munmap(failure, SIM_FAILURE_MAX);
+    return true;
+}
+
 /* Seeds first + job, first + job + jobs ... until one fails or the time is over. */
 static void run_seeds(const struct run *run, uint64_t job, double end_s, struct tally *ret_tally)
 {
@@ -134,7 +194,10 @@ static void run_seeds(const struct run *run, uint64_t job, double end_s, struct 
         struct sim_plan plan;
         struct sim_result result;
         prepare_last_words(seed);
-        sim_plan_draw(seed, (uint32_t)run->request.nodes, run->faults, &plan);
+        make_plan(run, seed, &plan);
+        /* A failed assertion ends its process: it is looked for in another one first. */
+        if (run->request.shrink && shrink(run, seed, ret_tally))
+            return;
         sim_run(&plan, run->request.trace ? stdout : nullptr, &result);
         add_run(ret_tally, &result);
         if (!result.failed)
@@ -172,7 +235,13 @@ static void write_failure(const struct run *run, const struct tally *tally)
         printf(" --nodes %" PRIu64, run->request.nodes);
     if (run->request.only != nullptr)
         printf(" --only %s", run->request.only);
+    if (run->request.shrink && tally->shrunk[0] != 0)
+        printf(" --set %s", tally->shrunk);
+    else if (run->request.set != nullptr)
+        printf(" --set %s", run->request.set);
     puts(" --trace");
+    if (run->request.shrink)
+        printf("  made smaller by %" PRIu32 " runs\n", tally->shrunk_runs);
 }
 
 static void write_summary(const struct tally *sum, double seconds)
@@ -251,6 +320,19 @@ static uint64_t count_jobs(const struct sim_request *request)
     return jobs < seeds ? jobs : seeds;
 }
 
+static bool check_set(const struct run *run)
+{
+    struct sim_plan plan;
+    char error[128];
+    sim_plan_draw(run->request.first, (uint32_t)run->request.nodes, run->faults, &plan);
+    if (sim_set_parse(&plan, run->request.set, error))
+        return true;
+    fprintf(stderr, "fedra sim: --set: %s; the names are:\n", error);
+    for (uint32_t i = 0; i < sim_set_count(); i++)
+        fprintf(stderr, "  %s\n", sim_set_name(i));
+    return false;
+}
+
 int main(int argc, char **argv)
 {
     struct run run = {.faults = SIM_ALL_FAULTS};
@@ -266,6 +348,8 @@ int main(int argc, char **argv)
         return EXIT_SUCCESS;
     }
     if (run.request.only != nullptr && !parse_only(run.request.only, &run.faults))
+        return EXIT_USAGE;
+    if (run.request.set != nullptr && !check_set(&run))
         return EXIT_USAGE;
     if (run.request.trace)
         setvbuf(stdout, nullptr, _IOLBF, 0);

@@ -51,14 +51,20 @@ int sim_options_parse(int argc, char **argv, struct sim_request *ret_request)
          .number = &request.nodes, .min = 1, .max = SIM_NODES_MAX},
         {"only", 0, "FAULT,...", "no other faults than these (see --faults); none: calm runs",
          .text = &request.only},
+        {"set", 0, "NAME=N,...",
+         "numbers in the place of what a seed drew; a wrong name lists them", .text = &request.set},
+        {"shrink", 0, nullptr, "of each failing seed, find the smallest plan that still fails",
+         .flag = &request.shrink},
         {"jobs", 0, "J", "processes (one a core)", .number = &request.jobs, .min = 1,
          .max = SIM_JOBS_MAX},
         {"trace", 0, nullptr, "tell the run of one seed", .flag = &request.trace},
         {"faults", 0, nullptr, "list the faults", .flag = &request.list},
     };
     const struct option_table table = {
-        .usage = "sim FILE [--nodes N] [--seed S] [--run-dir DIR] [--set KEY=VALUE]... | "
-                 "sim [--seeds A..B] [--minutes M] [--nodes N] [--only FAULT,...]",
+        .usage =
+            "sim FILE [--nodes N] [--seed S] [--run-dir DIR] [--set KEY=VALUE]... | "
+            "sim [--seeds A..B] [--minutes M] [--nodes N] [--only FAULT,...] [--set NAME=N,...] "
+            "[--shrink]",
         .help =
             "With a FILE: runs the job of that configuration on virtual time, with real "
             "training (docs/simulation.md; `fedra sim FILE --help` lists its options). Without: "

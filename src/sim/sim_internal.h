@@ -45,7 +45,7 @@ enum happening_kind {
     HAPPEN_OPERATE,
     HAPPEN_PARTITION,
     HAPPEN_DISK_FAULT,
-    HAPPEN_AWAY, /* a node is switched off for a while */
+    HAPPEN_AWAY,   /* a node is switched off for a while */
     HAPPEN_SECOND, /* another coordinator is started on the same store */
     HAPPEN_HEAL,
 };
@@ -198,10 +198,10 @@ struct world {
     struct layout *state_layout; /* null where the optimiser has no state */
     struct store *store;
     struct server server;
-    struct server old;         /* of a second coordinator's start on: the one before, while it is up */
-    bool is_old_running;       /* the two have changed places */
-    uint32_t incarnations;     /* of coordinators, so far: each has its own */
-    uint64_t epoch_raised;     /* the last one that became durable */
+    struct server old;     /* of a second coordinator's start on: the one before, while it is up */
+    bool is_old_running;   /* the two have changed places */
+    uint32_t incarnations; /* of coordinators, so far: each has its own */
+    uint64_t epoch_raised; /* the last one that became durable */
     struct digest last_commit; /* id of the version committed last */
     uint64_t disk_full_ns;     /* until when the coordinator's disk takes nothing */
     uint32_t flips;            /* models still to be read with a wrong bit */

@@ -386,7 +386,7 @@ void oracle_recovery(struct world *w)
     struct model_file *optimiser = nullptr;
     const uint32_t flips = w->flips;
     if (w->result->happened[SIM_ZOMBIE] > 0 && second_is_fenced(w))
-        return; /* the store is another's */
+        return;   /* the store is another's */
     w->flips = 0; /* the coordinator's disk errs, not this look at it */
     struct start_state *const state = start_read(w, &event, &model, &optimiser);
     w->flips = flips;

@@ -67,9 +67,9 @@ static enum status raise_epoch(struct store *base, uint64_t held, uint64_t at_le
     const uint64_t next = status == STATUS_OK ? summary.epoch + 1 : 0;
     const uint64_t epoch = next > at_least ? next : at_least;
     if (status == STATUS_OK)
-        status = store_database_prepare(&store->database, "UPDATE state SET epoch = ?, instance = ?",
-                                        &statement, err, "ib", epoch,
-                                        (struct slice){instance_id, STORE_INSTANCE_BYTES});
+        status = store_database_prepare(
+            &store->database, "UPDATE state SET epoch = ?, instance = ?", &statement, err, "ib",
+            epoch, (struct slice){instance_id, STORE_INSTANCE_BYTES});
     if (status == STATUS_OK)
         status = step_done(&store->database, statement, err, "cannot raise the epoch");
     sqlite3_finalize(statement);

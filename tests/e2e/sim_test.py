@@ -40,11 +40,21 @@ def only_what_is_named_strikes():
     assert not re.search(r" [1-9]", re.search(r"struck:(.*)", sim("--seeds", "1..20", "--only", "none"))[1])
 
 
+def a_failing_seed_is_made_small_and_replayed():
+    text = sim("--seeds", "3", "--set", "end_s=0.5,crashes=9", "--shrink", code=1)
+    said, replay, runs = re.search(r"^seed 3 fails: (.*)\n  fedra sim (.*)\n  made smaller by (\d+) runs", text, re.MULTILINE).groups()
+    assert "has not ended" in said and int(runs) > 5, text
+    assert "--set" in replay and "nodes=1" in replay and not re.search(r"\bcrashes=[1-9]", replay), replay
+    again = sim(*replay.split(), code=1)
+    assert said in again, (said, again[-500:])
+
+
 def wrong_usage_is_named():
     wrong = [(["--seeds", "x"], "one seed (17) or a range"), (["--seeds", "9..3"], "one seed (17) or a range"),
              (["--seeds", "1.."], "one seed (17) or a range"), (["--only", "crush"], "there is no fault crush"),
              (["--trace"], "give one seed"), (["--nodes", "0"], "--nodes"), (["--nodes", "10001"], "--nodes"),
-             (["--minutes", "0"], "--minutes"), (["--sedes", "1"], "--seeds")]
+             (["--minutes", "0"], "--minutes"), (["--sedes", "1"], "--seeds"),
+             (["--set", "crush=1"], "none of the names"), (["--set", "nodes=0"], "from 1 to 10000")]
     for arguments, said in wrong:
         assert said in sim(*arguments, code=2), arguments
 
@@ -65,7 +75,7 @@ def the_signer_that_proves_nothing_is_in_the_simulator_only():
 def main():
     tap = Tap()
     for case in (seeds_are_run_and_counted, one_seed_gives_one_trace_whatever_the_processes, a_run_is_told,
-                 only_what_is_named_strikes, wrong_usage_is_named, the_faults_are_listed,
+                 only_what_is_named_strikes, a_failing_seed_is_made_small_and_replayed, wrong_usage_is_named, the_faults_are_listed,
                  the_signer_that_proves_nothing_is_in_the_simulator_only):
         tap.case(case.__name__, case)
     tap.finish()

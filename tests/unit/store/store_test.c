@@ -72,7 +72,8 @@ static void epoch_rises_at_every_start_and_jumps_over_what_nodes_saw(struct worl
     assert_int_equal(store_raise_epoch(world->store, 0, UINT64_MAX, instance, &epoch, nullptr),
                      STATUS_INVAL);
     assert_int_equal(raise_to(world, INT64_MAX), INT64_MAX);
-    assert_int_equal(store_raise_epoch(world->store, 0, 0, instance, &epoch, nullptr), STATUS_LIMIT);
+    assert_int_equal(store_raise_epoch(world->store, 0, 0, instance, &epoch, nullptr),
+                     STATUS_LIMIT);
 }
 
 static void commits_survive_a_restart_whole(struct world *world)
@@ -136,7 +137,7 @@ static void contradictions_are_refused_and_leave_no_trace(struct world *world)
     fixture_make(&f, 3, 1, RECORD_BYTES); /* another record of number 2 in the epoch */
     f.commit.version.number = 2;
     refused(world, &f, STATUS_EXISTS);
-    raise_to(world, 0); /* epoch 2 */
+    raise_to(world, 0);                   /* epoch 2 */
     fixture_make(&f, 3, 2, RECORD_BYTES); /* a sibling of version 2, in a later epoch */
     f.commit.version.number = 2;
     f.commit.version.parent = fixture_id(1, RECORD_BYTES);
