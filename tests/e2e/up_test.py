@@ -202,6 +202,24 @@ def a_coordinator_that_cannot_start_ends_the_run_with_its_last_words():
             assert len(lines) == 2 and str(port) in lines[1] and "cannot listen" in lines[1], lines
 
 
+def a_changed_bit_of_the_optimisers_state_is_never_learnt_on_from():
+    with Run("flipped", 2, {**SMALL, "convergence.max_rounds": 1000000, "optimiser.kind": "momentum"}) as run:
+        run.wait_for_rounds(2, 20)
+        coordinator = run.pid("coordinator")
+        os.kill(coordinator, signal.SIGSTOP)
+        with run.database() as database:
+            name = database.execute("SELECT state_file FROM state").fetchone()[0]
+        path = next(run.folder.rglob(name))
+        content = bytearray(path.read_bytes())
+        content[-1] ^= 1
+        path.write_bytes(content)
+        rounds = run.rounds()
+        os.kill(coordinator, signal.SIGKILL)
+        assert run.wait(40) == 1, run.tail()
+        assert "stored optimiser's state of version" in run.tail() and "is not the one that was committed" in run.tail(), run.tail()
+        assert run.rounds() == rounds, "it went on"
+
+
 def mistakes_are_answered_with_a_code_and_a_reason():
     example = str(TOP / "examples" / "fashion-mnist.yaml")
     full = SCRATCH / "full"
@@ -237,6 +255,8 @@ def main():
     tap.case("central_training_is_a_command_of_its_own", central_training_is_a_command_of_its_own)
     tap.case("a_coordinator_that_cannot_start_ends_the_run_with_its_last_words",
              a_coordinator_that_cannot_start_ends_the_run_with_its_last_words)
+    tap.case("a_changed_bit_of_the_optimisers_state_is_never_learnt_on_from",
+             a_changed_bit_of_the_optimisers_state_is_never_learnt_on_from)
     tap.case("mistakes_are_answered_with_a_code_and_a_reason", mistakes_are_answered_with_a_code_and_a_reason)
     tap.finish()
 
