@@ -10,6 +10,7 @@
 
 #include "cli/action_command.h"
 #include "cli/aggregate_command.h"
+#include "cli/audit_command.h"
 #include "cli/ca_command.h"
 #include "cli/central_command.h"
 #include "cli/coordinator_command.h"
@@ -34,6 +35,7 @@ static const struct command commands[] = {
     {"cancel", "end a running job for good", cancel_command, nullptr},
     {"trainer", "try out a trainer of your own", trainer_command, &trainer_actions},
     {"aggregate", "combine update files into one", aggregate_command, nullptr},
+    {"audit", "check that a run's records, rows and files are as signed", audit_command, nullptr},
     {"central", "train the job's model in one place, to compare with", central_command, nullptr},
     {"ca", "run the local certificate authority", ca_command, &ca_actions},
     {"sim", "simulate a federation on virtual time, or look for bugs in many", sim_command,

@@ -228,6 +228,9 @@ struct config {
         uint64_t models_keep;
     } limits;
     struct {
+        uint64_t keep_updates; /* 0: none; UINT64_MAX: all */
+    } audit;
+    struct {
         struct {
             double share;
             double factor;
@@ -289,6 +292,9 @@ static inline struct convergence_settings config_convergence(const struct config
 
 /* "sgd", "momentum", ...: as in a configuration; static. */
 const char *config_optimiser_name(enum server_optimiser_kind kind);
+
+/* "constant", "polynomial", ...: as in a configuration; static. */
+const char *config_staleness_name(enum staleness_kind kind);
 
 /* "none", "central", ...: as in a configuration; static. */
 const char *config_validation_source_name(enum config_validation_source source);

@@ -7,6 +7,7 @@
 #include "host/config_schema.h"
 
 #include "base/text.h"
+#include "robust/weight.h"
 
 #include <string.h>
 
@@ -22,6 +23,14 @@
         .help = (text),                                                                            \
         .min = (low),                                                                              \
         .max = (high)}
+/* A whole number from low to high, none (0) or all (UINT64_MAX). */
+#define COUNT(t, n, value, low, high, text)                                                        \
+    {MEMBER(t, n),                                                                                 \
+     .type = CONFIG_TYPE_COUNT,                                                                    \
+     .default_value = (value),                                                                     \
+     .help = (text),                                                                               \
+     .min = (low),                                                                                 \
+     .max = (high)}
 /* A number from low to high; F64_OVER: over low. */
 #define F64(t, n, value, low, high, text)                                                          \
     {MEMBER(t, n),   .type = CONFIG_TYPE_F64, .default_value = (value),                            \
@@ -89,6 +98,7 @@ const struct config_tree config_trees[] = {
     {"central", "the same model trained in one place after `fedra up`'s job, to compare with"},
     {"identity", "certificates and keys"},
     {"limits", "bounds on what is taken from outside"},
+    {"audit", "what is kept for `fedra audit` (docs/audit.md)"},
     {"faults", "what `fedra up` breaks on purpose, for tests and demonstrations"},
     {"faults.slow", "nodes that train slowly; which ones is drawn from job.seed"},
     {"faults.kill", "nodes that are killed in the middle of the job, and come back"},
@@ -275,7 +285,7 @@ const struct config_key config_keys[] = {
         "seconds a certificate is valid that `fedra up` issues or a process asks for"),
 
     F64_OVER(limits, update_norm_max, "100.0", 0, 1000000, "largest L2 norm of an update"),
-    U64(limits, samples_max, "1000000", 1, 16777216,
+    U64(limits, samples_max, "1000000", 1, WEIGHT_SAMPLES_MAX,
         "samples one update counts for at most, whatever it claims"),
     U64(limits, nodes_max, "10000", 1, 1000000, "nodes that may be joined at once"),
     U64(limits, blob_pool_bytes, "268435456", 4 * MIB, TIB,
@@ -287,6 +297,10 @@ const struct config_key config_keys[] = {
         "times one round may be repeated before the job is given up"),
     F64(limits, heartbeat_s, "10", 0.1, 3600, "seconds between two heartbeats of a connection"),
     U64(limits, models_keep, "0", 0, 1000000000, "versions of the model that are kept; 0 is all"),
+
+    COUNT(audit, keep_updates, "none", 1, 1000000000,
+          "rounds whose counted updates stay in the state folder, so that an audit can compute "
+          "their versions again; each takes the model's size"),
 
     F64(faults.slow, share, "0", 0, 1, "share of the nodes that are slow, rounded down to nodes"),
     F64(faults.slow, factor, "10", 1, 1000, "times as long as the others that a slow node trains"),
@@ -321,6 +335,11 @@ static_assert(sizeof config_trees / sizeof config_trees[0] <= CONFIG_TREES_MAX);
 const char *config_optimiser_name(enum server_optimiser_kind kind)
 {
     return optimisers[kind];
+}
+
+const char *config_staleness_name(enum staleness_kind kind)
+{
+    return staleness_kinds[kind];
 }
 
 const char *config_validation_source_name(enum config_validation_source source)

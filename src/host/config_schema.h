@@ -19,6 +19,7 @@ enum {
 
 enum config_type {
     CONFIG_TYPE_U64,
+    CONFIG_TYPE_COUNT, /* a U64, or "none" (0) or "all" (UINT64_MAX) */
     CONFIG_TYPE_F64,
     CONFIG_TYPE_BOOL,
     CONFIG_TYPE_ENUM,
@@ -47,7 +48,7 @@ struct config_key {
     uint32_t size;   /* of the member, bytes */
     const char *default_value;
     const char *help;
-    uint64_t min; /* U64 and each item of a LIST, inclusive */
+    uint64_t min; /* U64, COUNT and each item of a LIST, inclusive */
     uint64_t max;
     double f64_min; /* F64; inclusive but where min_open */
     double f64_max;

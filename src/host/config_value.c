@@ -41,6 +41,10 @@ void config_value_wanted(const struct config_key *key, char ret_text[static CONF
     case CONFIG_TYPE_U64:
         snprintf(ret_text, CONFIG_WRONG_MAX, "a whole number from %llu to %llu", min, max);
         return;
+    case CONFIG_TYPE_COUNT:
+        snprintf(ret_text, CONFIG_WRONG_MAX, "none, all or a whole number from %llu to %llu", min,
+                 max);
+        return;
     case CONFIG_TYPE_F64:
         snprintf(ret_text, CONFIG_WRONG_MAX, "a number %s %.10g %s %.10g",
                  key->min_open ? "over" : "from", key->f64_min, key->min_open ? "up to" : "to",
@@ -320,6 +324,17 @@ static enum status list_read(const struct config_key *key, const char *text, siz
     return STATUS_OK;
 }
 
+static enum status count_read(const struct config_key *key, const char *text, size_t size,
+                              bool quoted, uint64_t *ret_value,
+                              char ret_wrong[static CONFIG_WRONG_MAX])
+{
+    const bool none = equals(text, size, "none");
+    if (quoted || (!none && !equals(text, size, "all")))
+        return whole_read(key, text, size, quoted, ret_value, ret_wrong);
+    *ret_value = none ? 0 : UINT64_MAX;
+    return STATUS_OK;
+}
+
 enum status config_value_read(const struct config_key *key, const char *text, size_t size,
                               bool quoted, struct config *config,
                               char ret_wrong[static CONFIG_WRONG_MAX])
@@ -328,6 +343,8 @@ enum status config_value_read(const struct config_key *key, const char *text, si
     switch (key->type) {
     case CONFIG_TYPE_U64:
         return whole_read(key, text, size, quoted, member, ret_wrong);
+    case CONFIG_TYPE_COUNT:
+        return count_read(key, text, size, quoted, member, ret_wrong);
     case CONFIG_TYPE_F64:
         return number_read(key, text, size, quoted, member, ret_wrong);
     case CONFIG_TYPE_BOOL:
@@ -366,6 +383,14 @@ static void text_write(const char *text, char *ret_text)
     ret_text[used] = 0;
 }
 
+static void count_write(uint64_t count, char *ret_text, size_t capacity)
+{
+    if (count == 0 || count == UINT64_MAX)
+        snprintf(ret_text, capacity, "%s", count == 0 ? "none" : "all");
+    else
+        snprintf(ret_text, capacity, "%llu", (unsigned long long)count);
+}
+
 void config_value_write(const struct config_key *key, const struct config *config,
                         char ret_text[static CONFIG_VALUE_MAX])
 {
@@ -375,6 +400,9 @@ void config_value_write(const struct config_key *key, const struct config *confi
     switch (key->type) {
     case CONFIG_TYPE_U64:
         snprintf(ret_text, CONFIG_VALUE_MAX, "%llu", (unsigned long long)*(const uint64_t *)member);
+        return;
+    case CONFIG_TYPE_COUNT:
+        count_write(*(const uint64_t *)member, ret_text, CONFIG_VALUE_MAX);
         return;
     case CONFIG_TYPE_F64:
         number_write(*(const double *)member, ret_text, CONFIG_VALUE_MAX);

@@ -5,6 +5,8 @@
 #include "host/coordinator_commit.h"
 
 #include "base/check.h"
+#include "store/store_digest.h"
+#include "store/store_sqlite.h"
 #include "wire/control.h"
 #include "wire/record.h"
 
@@ -29,7 +31,8 @@ struct commit_job {
     uint32_t count; /* counted */
     uint32_t dropped_count;
     struct store_dropped *dropped;
-    struct model_file *state; /* of the optimiser; null: it has none */
+    struct model_file *state;        /* of the optimiser; null: it has none */
+    struct digest base_state_digest; /* of the one that the round began with; 0: none */
     char state_name[STORE_NAME_MAX];
     struct bytes learn_state;
     struct record_accepted *accepted;
@@ -157,6 +160,13 @@ static void fill_rule(struct record_head *head, const struct coordinator_host *h
             add_parameter(head, "robust_set", "%s", config->robust.set);
     }
     add_parameter(head, "samples_max", "%llu", (unsigned long long)config->limits.samples_max);
+    if (config->aggregation.late_updates == CONFIG_LATE_NEXT_ROUND) {
+        add_parameter(head, "staleness", "%s",
+                      config_staleness_name(config->aggregation.staleness));
+        add_parameter(head, "staleness_exponent", "%a", config->aggregation.staleness_exponent);
+        add_parameter(head, "staleness_hinge", "%llu",
+                      (unsigned long long)config->aggregation.staleness_hinge);
+    }
     if (host->machine.stand_ins > 0)
         add_parameter(head, "stand_in_weight", "%llu", (unsigned long long)host->stand_in_weight);
     add_parameter(head, "update_norm_max", "%a", config->limits.update_norm_max);
@@ -214,6 +224,9 @@ static void fill_head(struct commit_job *work)
     head->committed_unix_ms = clock_unix_ms();
     head->outcome = (enum wire_outcome)work->effect.outcome;
     head->accepted_count = work->count;
+    head->best = work->effect.best == BEST_THIS     ? RECORD_BEST_THIS
+                 : work->effect.best == BEST_PARENT ? RECORD_BEST_PARENT
+                                                    : RECORD_BEST_AS_BEFORE;
 }
 
 static void fill_version(struct commit_job *work)
@@ -250,7 +263,8 @@ static enum status put_chain(struct commit_job *work, const struct digest *key_i
     return status == STATUS_EXISTS ? STATUS_OK : status;
 }
 
-static enum status store_all(struct commit_job *work, struct slice record)
+/* The model, the optimiser's state and the certificates: what the commit names must be there. */
+static enum status put_files(struct commit_job *work)
 {
     struct store *const store = work->host->store;
     const struct slice model = {work->file->bytes, work->file->size};
@@ -263,14 +277,62 @@ static enum status store_all(struct commit_job *work, struct slice record)
         status = put_chain(work, &work->credentials->signer.key_id, &work->own_chain);
     for (uint32_t i = 0; i < work->count && status == STATUS_OK; i++)
         status = put_chain(work, &work->accepted[i].key_id, &work->chains[i]);
+    return status;
+}
+
+/* For an audit: the updates that are counted, and the state that they met. */
+static enum status keep_updates(struct commit_job *work)
+{
+    struct coordinator_host *const host = work->host;
+    struct store_summary summary;
+    char path[CONFIG_PATH_MAX];
+    enum status status = STATUS_OK;
+    if (host->config->audit.keep_updates == 0 || work->count == 0)
+        return STATUS_OK;
+    if (!digest_is_zero(&work->base_state_digest))
+        status = store_read_summary(host->store, &summary, &work->error);
+    if (status == STATUS_OK && !digest_is_zero(&work->base_state_digest)) {
+        status = store_sqlite_model_path(host->store, summary.state_file, path, sizeof(path));
+        if (status == STATUS_OK)
+            status = kept_updates_put_state(host->kept, work->head.number, &work->base_state_digest,
+                                            path, &work->error);
+    }
+    return status == STATUS_OK ? kept_updates_sync(host->kept, work->head.number, &work->error)
+                               : status;
+}
+
+static enum status sign(struct commit_job *work, struct store_commit *commit,
+                        struct bytes *signed_record)
+{
+    struct bytes record;
+    bytes_init(&record, STORE_RECORD_BYTES_MAX);
+    enum status status = store_history_digest(commit, &work->head.history_digest);
+    if (status == STATUS_OK)
+        status = store_state_digest(commit, &work->head.state_digest);
+    if (status == STATUS_OK)
+        status = record_encode(&work->head, work->accepted, &record, &work->error);
+    if (status == STATUS_OK)
+        status = record_sign(bytes_slice(&record), &work->credentials->signer, signed_record,
+                             &work->version.id);
+    bytes_deinit(&record);
+    commit->version.id = work->version.id;
+    commit->record = bytes_slice(signed_record);
+    return status;
+}
+
+static enum status store_all(struct commit_job *work)
+{
+    struct bytes signed_record;
+    enum status status = put_files(work);
+    if (status == STATUS_OK)
+        status = keep_updates(work);
     if (status == STATUS_OK && work->metrics.size > 0)
         status = run_folder_metrics_end(work->host, &work->metrics);
     if (status != STATUS_OK)
         return status;
-    const struct store_commit commit = {
+    struct store_commit commit = {
         .version = work->version,
         .parent_is_best = work->effect.best == BEST_PARENT,
-        .record = record,
         .counted = work->counted,
         .counted_count = work->count,
         .dropped = work->dropped,
@@ -283,29 +345,25 @@ static enum status store_all(struct commit_job *work, struct slice record)
         .outcome = work->outcome[0] != 0 ? work->outcome : nullptr,
         .metrics = work->metrics.size > 0 ? (const char *)work->metrics.data : nullptr,
     };
-    return store_commit(store, &commit, &work->error);
+    bytes_init(&signed_record, STORE_RECORD_BYTES_MAX);
+    status = sign(work, &commit, &signed_record);
+    if (status == STATUS_OK)
+        status = store_commit(work->host->store, &commit, &work->error);
+    if (status == STATUS_OK)
+        kept_updates_committed(work->host->kept, work->head.number, work->count > 0);
+    bytes_deinit(&signed_record);
+    return status;
 }
 
 static void run_commit(struct job *job)
 {
     struct commit_job *const work = (struct commit_job *)job;
-    struct bytes record;
-    struct bytes signed_record;
-    bytes_init(&record, STORE_RECORD_BYTES_MAX);
-    bytes_init(&signed_record, STORE_RECORD_BYTES_MAX);
-    enum status status = record_encode(&work->head, work->accepted, &record, &work->error);
-    if (status == STATUS_OK)
-        status = record_sign(bytes_slice(&record), &work->credentials->signer, &signed_record,
-                             &work->version.id);
-    if (status == STATUS_OK)
-        status = store_all(work, bytes_slice(&signed_record));
+    enum status status = store_all(work);
     /* The line's zero is for the store; the file gets the line only. */
     if (status == STATUS_OK && work->metrics.size > 0) {
         work->metrics.size--;
         status = run_folder_append_metrics(work->host, bytes_slice(&work->metrics), &work->error);
     }
-    bytes_deinit(&record);
-    bytes_deinit(&signed_record);
     work->event.status = status;
 }
 
@@ -357,6 +415,8 @@ void commit_begin(struct coordinator_host *host, const struct coordinator_effect
     work->file = model_file_ref(commit ? host->candidate : host->model);
     struct model_file *const state = commit ? host->optimiser_candidate : host->optimiser_state;
     work->state = state != nullptr ? model_file_ref(state) : nullptr;
+    if (host->optimiser_state != nullptr)
+        work->base_state_digest = host->optimiser_state->model_digest;
     work->credentials = credentials_ref(host->credentials);
     bytes_init(&work->own_chain, STORE_CERTIFICATE_BYTES_MAX);
     bytes_init(&work->metrics, STORE_METRICS_BYTES_MAX);

@@ -416,6 +416,7 @@ static void close_all(struct coordinator_host *host)
     if (host->extension_state != nullptr)
         host->extension->close(host->extension_state);
     store_close(host->store);
+    kept_updates_close(host->kept);
     updates_deinit(host);
     versions_deinit(host);
     optimiser_deinit(host);

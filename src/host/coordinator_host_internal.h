@@ -12,13 +12,14 @@
 #include "host/log.h"
 #include "host/model_file.h"
 #include "host/robust_round.h"
+#include "host/round_close.h"
 #include "host/round_figures.h"
 #include "host/run_report.h"
 #include "host/worker.h"
 #include "host/credentials.h"
 #include "identity/keyring.h"
 #include "mesh/mesh_direct.h"
-#include "robust/accumulator.h"
+#include "store/kept_updates.h"
 #include "store/store.h"
 #include "train/dataset.h"
 #include "train/model_spec.h"
@@ -38,6 +39,7 @@ struct offer {
     struct offer *next; /* in its bucket */
     uint64_t ticket;
     uint64_t fold_id;
+    uint64_t version_number; /* of the version that is to count it */
     uint32_t weight;
     uint8_t *payload;
     struct envelope_header header;
@@ -58,21 +60,6 @@ struct accepted_update {
     struct digest kept_key_id; /* the key whose certificate the store has from this process */
     uint32_t weight;
     bool told_end;
-};
-
-struct close_task {
-    double rate;
-    uint64_t selected;
-    uint64_t seed;  /* of what a rule draws */
-    uint64_t steps; /* the optimiser has made before */
-    uint64_t stand_in_weight;
-};
-
-struct closed_round {
-    struct model_file *model;
-    struct model_file *state;       /* null where the optimiser has none */
-    double norm;                    /* L2, of the aggregate; set also where the rest is not */
-    struct robust_outcome *outcome; /* of a robust rule; null under the mean */
 };
 
 /* When the parts of the round under way began, CLOCK_BOOTTIME: one part's end is the next's. */
@@ -119,6 +106,7 @@ struct coordinator_host {
     /* What is durable. */
     struct store *store;
     struct worker *disk;
+    struct kept_updates *kept; /* for audits; null until the store is read */
     /* Arithmetic. */
     struct worker *math;
     struct worker *verify;

@@ -219,6 +219,16 @@ static enum status read_state(struct coordinator_host *host, struct coordinator_
     return status == STATUS_OK ? load_roster(host, state, err) : status;
 }
 
+static enum status open_kept(struct coordinator_host *host, const struct coordinator_event *event,
+                             struct error *err)
+{
+    const struct config *const config = host->config;
+    const uint64_t next = event->start.has_version ? event->start.version.number + 1 : 0;
+    char folder[2 * CONFIG_PATH_MAX];
+    snprintf(folder, sizeof(folder), "%s/jobs/%s", config->server.state, config->job.name);
+    return kept_updates_open(folder, config->audit.keep_updates, next, &host->kept, err);
+}
+
 enum status versions_start(struct coordinator_host *host, struct error *err)
 {
     const uint64_t capacity = host->config->limits.nodes_max;
@@ -235,6 +245,8 @@ enum status versions_start(struct coordinator_host *host, struct error *err)
     versions_new_round(host);
     if (status == STATUS_OK)
         status = read_state(host, &event, state, err);
+    if (status == STATUS_OK)
+        status = open_kept(host, &event, err);
     if (status == STATUS_OK) {
         event.start.members = state->pointers;
         event.start.histories = state->histories;

@@ -305,6 +305,11 @@ void updates_receipt(struct coordinator_host *host, const struct coordinator_eff
 static enum status fold(struct coordinator_host *host, const struct offer *offer, struct error *err)
 {
     const float *const update = (const float *)(const void *)offer->payload;
+    const struct slice payload = {offer->payload, offer->header.payload_length};
+    const enum status status = kept_updates_put(host->kept, offer->version_number,
+                                                &offer->header.payload_digest, payload, err);
+    if (status != STATUS_OK)
+        return status;
     if (host->robust != nullptr)
         return robust_round_keep(host->robust, offer->header.spiffe_id, update, offer->weight, err);
     return accumulator_fold(host->accumulator, update, offer->weight, err);
@@ -335,6 +340,7 @@ static struct offer *weigh(struct coordinator_host *host, uint32_t index, uint64
     offer->weight = weight_from_samples(member->samples, (uint32_t)host->config->limits.samples_max,
                                         member->staleness_weight);
     host->accepted[index].weight = offer->weight;
+    offer->version_number = host->machine.version.number + 1;
     return offer;
 }
 
@@ -412,12 +418,20 @@ struct evidence_job {
     char node[STORE_NAME_MAX];
     struct bytes first;
     struct bytes second;
+    struct digest key_ids[2];
+    struct bytes chains[2]; /* of these keys, so that others can verify the two messages */
     enum status status;
 };
 
 static void run_evidence(struct job *job)
 {
     struct evidence_job *const evidence = (struct evidence_job *)job;
+    /* Where a chain is known by another certificate, that one stays. */
+    for (int i = 0; i < 2; i++) {
+        if (evidence->chains[i].size > 0)
+            (void)!store_put_certificate(evidence->host->store, &evidence->key_ids[i],
+                                         bytes_slice(&evidence->chains[i]), nullptr);
+    }
     evidence->status =
         store_put_evidence(evidence->host->store, evidence->node, bytes_slice(&evidence->first),
                            bytes_slice(&evidence->second), nullptr);
@@ -430,6 +444,8 @@ static void on_evidence(struct job *job)
               LOG_STATUS(evidence->status));
     bytes_deinit(&evidence->first);
     bytes_deinit(&evidence->second);
+    bytes_deinit(&evidence->chains[0]);
+    bytes_deinit(&evidence->chains[1]);
     free(evidence);
 }
 
@@ -446,6 +462,12 @@ void updates_evidence(struct coordinator_host *host, const struct coordinator_ef
     bytes_init(&evidence->second, ENVELOPE_BYTES_MAX);
     CHECK(bytes_append(&evidence->first, first->data, first->size) == STATUS_OK &&
           bytes_append(&evidence->second, offer->envelope.data, offer->envelope.size) == STATUS_OK);
+    evidence->key_ids[0] = host->accepted[effect->member].key_id;
+    evidence->key_ids[1] = offer->header.key_id;
+    for (int i = 0; i < 2; i++) {
+        bytes_init(&evidence->chains[i], STORE_CERTIFICATE_BYTES_MAX);
+        (void)!keyring_find_certificate(host->keyring, &evidence->key_ids[i], &evidence->chains[i]);
+    }
     worker_submit(host->disk, &evidence->job);
 }
 

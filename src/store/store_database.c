@@ -50,7 +50,17 @@ static const char *const migrations[STORE_SCHEMA_VERSION] = {
     "ALTER TABLE members ADD COLUMN counted_round INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE models ADD COLUMN is_state INTEGER NOT NULL DEFAULT 0;"
     "CREATE INDEX commits_round ON commits(fork, round);",
+
+    /* seal: store_job_digest of the row, empty until it is written next. sequence: of the commit
+     * that wrote the row; 0: one of before. */
+    "ALTER TABLE state ADD COLUMN seal BLOB NOT NULL DEFAULT x'';"
+    "ALTER TABLE members ADD COLUMN sequence INTEGER NOT NULL DEFAULT 0;",
 };
+
+const char *store_database_schema(uint32_t version)
+{
+    return migrations[version];
+}
 
 enum status store_database_error(struct store_database *database, struct error *err,
                                  const char *doing)

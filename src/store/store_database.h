@@ -14,7 +14,7 @@
 
 enum {
     STORE_APPLICATION_ID = 0x46454452, /* "FEDR", in the file's header */
-    STORE_SCHEMA_VERSION = 3,          /* user_version that this program writes */
+    STORE_SCHEMA_VERSION = 4,          /* user_version that this program writes */
 };
 
 struct store_database {
@@ -53,6 +53,12 @@ enum status store_database_error(struct store_database *database, struct error *
 /* Runs SQL without parameters or rows. */
 [[nodiscard]] enum status store_database_run(struct store_database *database, const char *sql,
                                              struct error *err);
+
+/*
+ * The SQL that makes the tables of a new file, one statement after another: version is from 0 to
+ * STORE_SCHEMA_VERSION - 1, all of them in that order. Static.
+ */
+const char *store_database_schema(uint32_t version);
 
 /* Starts a writing transaction; IO where an earlier failure forbids writing. */
 [[nodiscard]] enum status store_database_begin(struct store_database *database, struct error *err);

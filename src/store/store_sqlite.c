@@ -8,6 +8,7 @@
 #include "store/crash_point.h"
 #include "store/durable_file.h"
 #include "store/lock_file.h"
+#include "store/store_digest.h"
 #include "store/store_sqlite_internal.h"
 
 #include <dirent.h>
@@ -35,6 +36,24 @@ static enum status step_done(struct store_database *database, sqlite3_stmt *stat
 {
     return sqlite3_step(statement) == SQLITE_DONE ? STATUS_OK
                                                   : store_database_error(database, err, doing);
+}
+
+/* The job's row gets its digest: the last step of every transaction that changes it. */
+static enum status seal(struct store_sqlite *store, struct error *err)
+{
+    struct store_summary summary;
+    struct digest digest;
+    sqlite3_stmt *statement = nullptr;
+    enum status status = store_sqlite_read_summary(&store->base, &summary, err);
+    if (status == STATUS_OK && (status = store_job_digest(&summary, &digest)) != STATUS_OK)
+        return error_set(err, status, "no memory for a digest");
+    if (status == STATUS_OK)
+        status = store_database_prepare(&store->database, "UPDATE state SET seal = ?", &statement,
+                                        err, "d", &digest);
+    if (status == STATUS_OK)
+        status = step_done(&store->database, statement, err, "cannot seal the state");
+    sqlite3_finalize(statement);
+    return status;
 }
 
 /* What must hold before the epoch is raised once more. */
@@ -73,6 +92,8 @@ static enum status raise_epoch(struct store *base, uint64_t held, uint64_t at_le
     if (status == STATUS_OK)
         status = step_done(&store->database, statement, err, "cannot raise the epoch");
     sqlite3_finalize(statement);
+    if (status == STATUS_OK)
+        status = seal(store, err);
     status = store_database_end(&store->database, status, err);
     if (status == STATUS_OK)
         *ret_epoch = epoch;
@@ -265,17 +286,17 @@ static enum status insert_dropped(struct store_sqlite *store, const struct store
 }
 
 static enum status insert_members(struct store_sqlite *store, const struct store_commit *commit,
-                                  struct error *err)
+                                  uint64_t sequence, struct error *err)
 {
     sqlite3_stmt *statement = nullptr;
     enum status status = store_database_prepare(
-        &store->database, "INSERT OR REPLACE INTO members VALUES(?,?,?,?,?,?)", &statement, err,
+        &store->database, "INSERT OR REPLACE INTO members VALUES(?,?,?,?,?,?,?)", &statement, err,
         "");
     for (size_t i = 0; i < commit->member_count && status == STATUS_OK; i++) {
         const struct store_member *const row = &commit->members[i];
-        status = store_database_bind(&store->database, statement, err, "tidiii", row->name,
+        status = store_database_bind(&store->database, statement, err, "tidiiii", row->name,
                                      (uint64_t)row->active, &row->key_id, row->asked_round,
-                                     row->samples, row->counted_round);
+                                     row->samples, row->counted_round, sequence);
         if (status == STATUS_OK)
             status = step_done(&store->database, statement, err, "cannot note a member");
     }
@@ -412,13 +433,15 @@ static enum status commit(struct store *base, const struct store_commit *commit,
     if (status == STATUS_OK)
         status = insert_dropped(store, commit, sequence, err);
     if (status == STATUS_OK)
-        status = insert_members(store, commit, err);
+        status = insert_members(store, commit, sequence, err);
     if (status == STATUS_OK)
         status = insert_certificates(store, err);
     if (status == STATUS_OK)
         status = update_state(store, commit, sequence, err);
     if (status == STATUS_OK)
         status = insert_files(store, commit, err);
+    if (status == STATUS_OK)
+        status = seal(store, err);
     if (status == STATUS_OK)
         status = prune(store, &gone, err);
     crash_point("store.before_commit");
@@ -434,7 +457,8 @@ static enum status commit(struct store *base, const struct store_commit *commit,
 
 static enum status set_paused(struct store *base, bool paused, struct error *err)
 {
-    struct store_database *const database = &((struct store_sqlite *)base)->database;
+    struct store_sqlite *const store = (struct store_sqlite *)base;
+    struct store_database *const database = &store->database;
     enum status status = store_database_begin(database, err);
     if (status != STATUS_OK)
         return status;
@@ -444,12 +468,15 @@ static enum status set_paused(struct store *base, bool paused, struct error *err
     if (status == STATUS_OK)
         status = step_done(database, statement, err, "cannot note the pause");
     sqlite3_finalize(statement);
+    if (status == STATUS_OK)
+        status = seal(store, err);
     return store_database_end(database, status, err);
 }
 
 static enum status clear_outcome(struct store *base, struct error *err)
 {
-    struct store_database *const database = &((struct store_sqlite *)base)->database;
+    struct store_sqlite *const store = (struct store_sqlite *)base;
+    struct store_database *const database = &store->database;
     enum status status = store_database_begin(database, err);
     if (status != STATUS_OK)
         return status;
@@ -458,6 +485,8 @@ static enum status clear_outcome(struct store *base, struct error *err)
     if (status == STATUS_OK)
         status = step_done(database, statement, err, "cannot forget the outcome");
     sqlite3_finalize(statement);
+    if (status == STATUS_OK)
+        status = seal(store, err);
     return store_database_end(database, status, err);
 }
 

@@ -28,6 +28,13 @@ enum validation_source {
     VALIDATION_BOTH = 3,
 };
 
+/* Which version turned out to be the best so far. */
+enum record_best {
+    RECORD_BEST_AS_BEFORE = 0,
+    RECORD_BEST_THIS = 1,
+    RECORD_BEST_PARENT = 2,
+};
+
 /* fedra.v1.RecordHead, where every field's unit and range is written. */
 struct record_head {
     char job[JOB_NAME_MAX];
@@ -58,6 +65,9 @@ struct record_head {
     uint64_t committed_unix_ms;
     enum wire_outcome outcome;
     uint32_t accepted_count;
+    struct digest history_digest; /* of rows of the store (store/store_digest.h); 0: not said */
+    struct digest state_digest;   /* the same; 0: not said */
+    enum record_best best;
 };
 
 /* One update of the accepted set. When encoding, the slices are the caller's. */

@@ -74,6 +74,8 @@ static const char *head_find_fault(const struct record_head *head)
         return "record: the source of validation is not known";
     if ((int)head->outcome < WIRE_OUTCOME_NONE || (int)head->outcome > WIRE_OUTCOME_CANCELLED)
         return "record: the outcome is not known";
+    if ((int)head->best < RECORD_BEST_AS_BEFORE || (int)head->best > RECORD_BEST_PARENT)
+        return "record: which version is the best is not known";
     if (head->accepted_count > RECORD_ACCEPTED_COUNT_MAX)
         return "record: more than 2^20 updates";
     return nullptr;
@@ -110,6 +112,9 @@ static void message_of_head(const struct record_head *head, Fedra__V1__RecordHea
     message->committed_unix_ms = head->committed_unix_ms;
     message->outcome = (Fedra__V1__Outcome)head->outcome;
     message->accepted_count = head->accepted_count;
+    message->history_digest = protobuf_digest(&head->history_digest);
+    message->state_digest = protobuf_digest(&head->state_digest);
+    message->best = (Fedra__V1__Best)head->best;
 }
 
 enum status record_head_encode(const struct record_head *head, struct bytes *out, struct error *err)
@@ -154,6 +159,7 @@ static void numbers_of_message(const Fedra__V1__RecordHead *message, struct reco
     head->committed_unix_ms = message->committed_unix_ms;
     head->outcome = (enum wire_outcome)message->outcome;
     head->accepted_count = message->accepted_count;
+    head->best = (enum record_best)message->best;
 }
 
 static bool parameters_take(const Fedra__V1__RecordHead *message, struct record_head *head)
@@ -186,7 +192,9 @@ static bool head_of_message(const Fedra__V1__RecordHead *message, struct record_
            digest_take(message->rule_state_digest, &head->rule_state_digest) &&
            digest_take(message->model_digest, &head->model_digest) &&
            digest_take(message->model_blob_digest, &head->model_blob_digest) &&
-           digest_take(message->layout_digest, &head->layout_digest);
+           digest_take(message->layout_digest, &head->layout_digest) &&
+           digest_take(message->history_digest, &head->history_digest) &&
+           digest_take(message->state_digest, &head->state_digest);
 }
 
 enum status record_head_decode(struct slice input, struct record_head *ret_head, struct error *err)
