@@ -407,6 +407,10 @@ void audit_evidence(struct audit *audit)
         last = sequence;
         check_evidence(audit, audit_text(row, 1), audit_bytes(row, 2), &first);
         check_evidence(audit, audit_text(row, 1), audit_bytes(row, 3), &second);
+        if (digest_equal(&first.payload_digest, &second.payload_digest) &&
+            first.samples == second.samples && first.loss == second.loss &&
+            digest_equal(&first.base_id, &second.base_id))
+            audit_find(audit, "two messages that contradict each other", "they say the same");
         if (first.round != second.round || strcmp(first.job, second.job) != 0)
             audit_find(audit, "two messages of one round", "they are of two rounds or jobs");
         audit_at(audit, "state.db, evidence");

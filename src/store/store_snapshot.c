@@ -316,25 +316,28 @@ static enum status copy_once(struct work *work, struct error *err)
     return status == STATUS_OK ? check_header(work, err) : status;
 }
 
-/* Copies until it is whole, or damaged though nobody writes. */
+/*
+ * Copies until it is whole, or has the same damage twice: a frame that was being written when it
+ * was copied is whole a moment later.
+ */
 static enum status copy_all(struct work *work, struct error *err)
 {
+    struct store_snapshot before = {0};
+    enum status status = STATUS_AGAIN;
     for (int i = 0; i < ATTEMPTS_MAX; i++) {
-        const struct stamp log = stamp_of(work->log_path);
-        const struct stamp database = stamp_of(work->path);
-        const enum status status = copy_once(work, err);
-        const bool is_damaged = work->snapshot.damage[0] != 0 || work->snapshot.log_damage[0] != 0;
-        if (status != STATUS_AGAIN && (status != STATUS_OK || !is_damaged))
+        const struct store_snapshot *const now = &work->snapshot;
+        status = copy_once(work, err);
+        if (status == STATUS_AGAIN)
+            continue;
+        const bool is_damaged = now->damage[0] != 0 || now->log_damage[0] != 0;
+        const bool is_same = strcmp(before.damage, now->damage) == 0 &&
+                             strcmp(before.log_damage, now->log_damage) == 0;
+        if (status != STATUS_OK || !is_damaged || is_same)
             return status;
+        before = *now;
         nanosleep(&(struct timespec){.tv_nsec = WAIT_NS}, nullptr);
-        const struct stamp log_now = stamp_of(work->log_path);
-        const struct stamp database_now = stamp_of(work->path);
-        if (status == STATUS_OK && stamp_equal(&log, &log_now) &&
-            stamp_equal(&database, &database_now))
-            return STATUS_OK;
     }
-    return work->snapshot.damage[0] != 0 || work->snapshot.log_damage[0] != 0 ? STATUS_OK
-                                                                              : STATUS_AGAIN;
+    return status == STATUS_OK ? STATUS_AGAIN : status;
 }
 
 static enum status open_work(struct work *work, const char *path, struct error *err)

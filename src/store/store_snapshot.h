@@ -25,11 +25,11 @@ struct store_snapshot {
 };
 
 /*
- * Takes a snapshot of the database path and the log beside it. Whoever writes to them meanwhile is
- * waited for; damage is what is still there when nobody writes. The copy is in TMPDIR (/tmp) and
- * gone with the process.
+ * Takes a snapshot of the database path and the log beside it. Whoever writes to them meanwhile
+ * does not matter; damage is what is there a second time. The copy is in TMPDIR (/tmp) and gone
+ * with the process.
  *
- * NOT_FOUND, IO (no right to read), AGAIN: it never stood still, NO_SPACE, NO_MEMORY.
+ * NOT_FOUND, IO (no right to read), AGAIN: it changes too fast, NO_SPACE, NO_MEMORY.
  */
 [[nodiscard]] enum status store_snapshot_open(const char *path, struct store_snapshot *ret_snapshot,
                                               struct error *err);

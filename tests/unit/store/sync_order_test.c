@@ -5,6 +5,7 @@
  * would. Method: the linker puts recorders around the calls (--wrap); their order is compared.
  */
 #include "store/durable_file.h"
+#include "store/kept_updates.h"
 #include "store/outbox.h"
 
 #include "testing.h"
@@ -120,12 +121,29 @@ static void an_update_is_on_the_disk_when_it_may_be_offered(void **state)
     outbox_close(outbox);
 }
 
+static void kept_updates_are_on_the_disk_with_their_names_before_the_commit(void **state)
+{
+    struct error err = {0};
+    struct kept_updates *kept = nullptr;
+    const struct slice payload = {(const uint8_t *)"payload", 7};
+    assert_int_equal(kept_updates_open(folder, 2, 1, &kept, &err), STATUS_OK);
+    for (uint8_t i = 1; i <= 2; i++)
+        assert_int_equal(kept_updates_put(kept, 1, &(struct digest){.bytes = {i}}, payload, &err),
+                         STATUS_OK);
+    record_size = 0;
+    assert_int_equal(kept_updates_sync(kept, 1, &err), STATUS_OK);
+    assert_string_equal(record, "ssff"); /* both files, their folder, the folder above */
+    kept_updates_close(kept);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(a_file_is_on_the_disk_before_it_takes_its_place_and_its_name_after,
                                setup),
         cmocka_unit_test_setup(an_update_is_on_the_disk_when_it_may_be_offered, setup),
+        cmocka_unit_test_setup(kept_updates_are_on_the_disk_with_their_names_before_the_commit,
+                               setup),
     };
     return cmocka_run_group_tests(tests, nullptr, nullptr);
 }
