@@ -27,6 +27,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -40,6 +41,7 @@ enum {
     SECOND_SIGNAL_MS = 100, /* sooner it is the same one, sent to us and to our process group */
     WATCH_MS = 50,
     LAST_LINE_MAX = 512,
+    DISK_BYTES_MIN = 1 << 20, /* with less in the run's folder its processes die of it */
 };
 
 enum phase { RUNNING, CANCELLING, LEAVING, KILLING, COMPARING };
@@ -200,6 +202,21 @@ static void say_last_line(const struct child *child)
         fprintf(stderr, "fedra up: the last it said: %s\n", last);
 }
 
+/* On a full disk whoever died could not write down why. */
+static void say_if_full(const struct up *up)
+{
+    struct statvfs disk;
+    if (statvfs(up->folder, &disk) != 0)
+        return;
+    const uint64_t left = (uint64_t)disk.f_bavail * disk.f_frsize;
+    if (left < DISK_BYTES_MIN)
+        fprintf(
+            stderr,
+            "fedra up: no space left: %llu bytes are free in %s; make room, then go on: fedra up "
+            "--resume --run-dir %s\n",
+            (unsigned long long)left, up->folder, up->folder);
+}
+
 static bool give_up(struct up *up, struct child *child, int code)
 {
     if (up->phase != RUNNING)
@@ -208,6 +225,7 @@ static bool give_up(struct up *up, struct child *child, int code)
             code == CHILD_EXIT_USAGE ? "does not take its configuration" : "dies again and again",
             up->folder, child->name);
     say_last_line(child);
+    say_if_full(up);
     up->exit_code = EXIT_FAILURE;
     leave_at_once(up);
     return false;

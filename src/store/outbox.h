@@ -86,7 +86,8 @@ void outbox_memory_crash(struct outbox *outbox);
 
 /*
  * Makes an update (the payload's count slices one after another) the pending one, HELD; durable
- * when it returns, by one fdatasync. On an error the update before is still the pending one.
+ * when it returns, by one fdatasync. On an error the update before is still the pending one; so it
+ * is as long as what became of it cannot be noted.
  * INVAL (empty or too long an envelope), LIMIT (payload), NO_SPACE, IO, NO_MEMORY.
  */
 [[nodiscard]] enum status outbox_put(struct outbox *outbox, const struct outbox_key *key,
@@ -100,7 +101,7 @@ void outbox_memory_crash(struct outbox *outbox);
 /*
  * Notes what became of the pending update; may be lost in a crash. NOT_FOUND where sequence is not
  * the pending one's; INVAL after COUNTED or DROPPED unless it says the same state again; IO,
- * NO_SPACE (then the state in memory is unchanged).
+ * NO_SPACE (then it is noted before the next put).
  */
 [[nodiscard]] enum status outbox_set_state(struct outbox *outbox, uint64_t sequence,
                                            enum outbox_state state, const char *detail,

@@ -43,6 +43,8 @@ struct outbox_file {
     int log_fd;
     int slot_fds[2];
     uint64_t log_size;
+    bool is_torn;           /* half a line is behind log_size */
+    bool is_unnoted;        /* the log has no line yet of what became of the pending update */
     uint64_t last_sequence; /* the highest ever seen, also in the log */
     uint64_t epoch;
     int current;                 /* the slot of the pending update, -1: none */
@@ -223,6 +225,16 @@ static int open_log(struct outbox_file *outbox, bool rotate)
         close(outbox->log_fd);
     outbox->log_fd = fd;
     outbox->log_size = (uint64_t)info.st_size;
+    outbox->is_torn = false;
+    return 0;
+}
+
+/* Cuts half a line off, where that failed before. 0 or errno. */
+static int cut_torn(struct outbox_file *outbox)
+{
+    if (outbox->is_torn && ftruncate(outbox->log_fd, (off_t)outbox->log_size) != 0)
+        return errno;
+    outbox->is_torn = false;
     return 0;
 }
 
@@ -239,12 +251,14 @@ static enum status append_receipt(struct outbox_file *outbox, const struct outbo
     int error_number = 0;
     if (outbox->log_size + (uint64_t)length > OUTBOX_LOG_BYTES_MAX)
         error_number = open_log(outbox, true);
+    if (error_number == 0)
+        error_number = cut_torn(outbox);
     if (error_number == 0) {
         const ssize_t size = write(outbox->log_fd, line, (size_t)length);
         if (size != length) {
             error_number = size < 0 ? errno : ENOSPC;
-            /* A torn line that cannot be cut off now is passed over by the next start. */
-            (void)!ftruncate(outbox->log_fd, (off_t)outbox->log_size);
+            outbox->is_torn = true;
+            (void)cut_torn(outbox); /* else before the next line, or by the next start */
         }
     }
     if (error_number != 0)
@@ -252,6 +266,16 @@ static enum status append_receipt(struct outbox_file *outbox, const struct outbo
                                "cannot append to %s/receipts.log", outbox->folder);
     outbox->log_size += (uint64_t)length;
     return STATUS_OK;
+}
+
+/* What the disk did not take before: an update is not replaced while its end stands nowhere. */
+static enum status note_missed(struct outbox_file *outbox, struct error *err)
+{
+    if (!outbox->is_unnoted)
+        return STATUS_OK;
+    const enum status status = append_receipt(outbox, &outbox->update, err);
+    outbox->is_unnoted = status != STATUS_OK;
+    return status;
 }
 
 static enum status digest_content(struct slice envelope, const struct slice *payload, size_t count,
@@ -281,7 +305,9 @@ static enum status put(struct outbox *base, const struct outbox_key *key, struct
     for (size_t i = 0; i < count; i++)
         update.payload.size += payload[i].size;
     update.envelope.size = envelope.size;
-    const enum status status = digest_content(envelope, payload, count, &content, err);
+    enum status status = note_missed(outbox, err);
+    if (status == STATUS_OK)
+        status = digest_content(envelope, payload, count, &content, err);
     if (status != STATUS_OK)
         return status;
     encode_header(&update, &content, header);
@@ -330,13 +356,11 @@ static enum status set_state(struct outbox *base, uint64_t sequence, enum outbox
                              const char *detail, struct error *err)
 {
     struct outbox_file *const outbox = (struct outbox_file *)base;
-    struct outbox_update update = outbox->update;
-    update.state = state;
-    text_escape(detail, strlen(detail), update.detail, sizeof(update.detail));
-    const enum status status = append_receipt(outbox, &update, err);
-    if (status == STATUS_OK)
-        outbox->update = update;
-    return status;
+    struct outbox_update *const update = &outbox->update;
+    update->state = state;
+    text_escape(detail, strlen(detail), update->detail, sizeof(update->detail));
+    outbox->is_unnoted = true;
+    return note_missed(outbox, err);
 }
 
 static uint64_t epoch_of(const struct outbox *base)
@@ -471,6 +495,7 @@ static enum status load_logs(struct outbox_file *outbox, struct error *err)
 static void close_outbox(struct outbox *base)
 {
     struct outbox_file *const outbox = (struct outbox_file *)base;
+    (void)!note_missed(outbox, nullptr); /* the last attempt; a new start is told again */
     unmap(outbox);
     for (int i = 0; i < 2; i++)
         if (outbox->slot_fds[i] >= 0)
