@@ -62,13 +62,14 @@ void host_fault(struct coordinator_host *host, const char *what, enum status sta
     leave(host);
 }
 
+/* Who is not connected may be on its way back, and would find nobody: also who missed the last
+ * rounds. */
 static bool everybody_knows(const struct coordinator_host *host)
 {
     const struct roster *const roster = &host->machine.roster;
     for (uint32_t i = 0; i < roster->count; i++) {
         const uint32_t index = roster->order[i];
-        const struct member *const member = &roster->members[index];
-        if (member->session != 0 || (member->contributed && !host->accepted[index].told_end))
+        if (roster->members[index].session != 0 || !host->accepted[index].told_end)
             return false;
     }
     return true;
