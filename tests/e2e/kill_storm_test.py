@@ -7,7 +7,6 @@ Method: `fedra up` over a small data set, or over nodes that always answer the s
 here again; kills by process id, spread over the rounds; coordinators that kill themselves at steps of a commit.
 FEDRA_TEST_SEED repeats the random choices; the argument `soak` makes it long; FEDRA_TEST_ONLY chooses cases by a part of their names.
 """
-import json
 import math
 import os
 import random
@@ -16,9 +15,8 @@ import signal
 import sys
 import time
 
-import numpy
-
 from federation import SCRATCH, Run, Tap
+from records import check_chain, check_models
 
 SEED = int(os.environ.get("FEDRA_TEST_SEED", time.time_ns() % 1000000))
 SOAK = "soak" in sys.argv[1:]
@@ -129,79 +127,13 @@ def check_whole(run, rounds, least):
 
 
 def check_counts(run):
-    """What is counted where, beyond check_accounting: commits form one chain, metrics and table agree."""
-    with run.database() as database:
-        commits = database.execute("SELECT sequence, number, round, id, parent FROM commits ORDER BY sequence").fetchall()
-        per_commit = dict(database.execute("SELECT sequence, COUNT(*) FROM counted GROUP BY sequence").fetchall())
-        counted, updates = database.execute("SELECT COUNT(*), COUNT(DISTINCT node || ' ' || round) FROM counted").fetchone()
-    assert counted == updates, "an update was counted twice"
-    for before, after in zip(commits, commits[1:]):
-        assert after[4] == before[3] and after[1] == before[1] + 1, f"version {after[1]} is not made from {before[1]}"
-    accepted = {line["round"]: line["accepted"] for line in run.metrics()}
-    for sequence, _number, round_, _id, _parent in commits:
-        assert per_commit.get(sequence, 0) == accepted.get(round_, 0) or round_ == 0, f"round {round_}: metrics and table differ"
+    """What is counted where, beyond check_accounting; adds to the totals."""
+    _commits, counted = check_chain(run)
     finals = [state for lines in run.receipts().values() for *_rest, state, _detail in lines]
-    totals["rounds"] += len(accepted)
+    totals["rounds"] += len(run.metrics())
     totals["counted"] += counted
     totals["dropped"] += finals.count("DROPPED")
     totals["starts"] += run.log().count("coordinator.listening")
-
-
-def read_tensors(path):
-    """All values of a safetensors file, in the order of the file."""
-    content = path.read_bytes()
-    header = int.from_bytes(content[:8], "little")
-    tensors = json.loads(content[8:8 + header])
-    size = max(tensor["data_offsets"][1] for name, tensor in tensors.items() if name != "__metadata__")
-    return numpy.frombuffer(content, dtype="<f4", count=size // 4, offset=8 + header).astype(numpy.float64)
-
-
-def answers_of(run):
-    """node -> the vector that it always answers, as it lies in one of its slots."""
-    found = {}
-    for folder in sorted((run.folder / "nodes").iterdir()):
-        slots = [path.read_bytes() for path in folder.glob("slot-*")]
-        slot = next(slot for slot in slots if slot[:8] == b"FEDRAOBX")
-        found[folder.name] = numpy.frombuffer(slot, dtype="<f4", count=PARAMETERS, offset=20480).astype(numpy.float64)
-    return found
-
-
-def direction_weight(record):
-    """What the momentum weighs that stood in for those who were late: a parameter of the signed record."""
-    found = re.search(rb"stand_in_weight.{2}(\d+)", record, re.DOTALL)
-    return int(found[1]) if found else 0
-
-
-def check_models(run, momentum):
-    """Computes every model again from the one before and the updates that the database counts for it."""
-    answers = answers_of(run)
-    rates = {line["round"]: line["learning_rate"] for line in run.metrics()}
-    with run.database() as database:
-        commits = database.execute("SELECT sequence, round, model_file, record FROM commits ORDER BY sequence").fetchall()
-        rows = database.execute("SELECT sequence, node, round, samples FROM counted").fetchall()
-    stale = 0
-    model = read_tensors(run.job / "models" / commits[0][2])
-    moved = numpy.zeros(PARAMETERS)
-    for sequence, round_, file, record in commits[1:]:
-        mean = numpy.zeros(PARAMETERS)
-        weight = 0.0
-        for _sequence, node, made_for, samples in (row for row in rows if row[0] == sequence):
-            units = max(1, round(samples * 256 * (1 + round_ - made_for) ** -0.5))
-            mean += units * answers[node.rsplit("/", 1)[1]]
-            weight += units
-            stale += made_for < round_
-        mean /= weight
-        late = direction_weight(record) if momentum else 0
-        if late:
-            warmth = 1 - momentum ** (round_ - 1)
-            mean = (weight * mean + late * (1 - momentum) * moved / warmth) / (weight + late)
-        moved = momentum * moved + mean
-        model = model - rates[round_] * mean
-        stored = read_tensors(run.job / "models" / file)
-        worst = numpy.max(numpy.abs(stored - model))
-        assert worst < 1e-4 * max(1.0, numpy.max(numpy.abs(model))), f"round {round_}: the model is {worst} off"
-        model = stored
-    return stale
 
 
 def undisturbed_run(policy, learner, rounds, node_count):
@@ -260,7 +192,7 @@ def kills_lose_no_update(policy, selection, rounds, coordinators, nodes, chance)
         check_whole(run, rounds, 1)
         run.check_accounting()
         check_counts(run)
-        stale = check_models(run, 0.9 if policy == "momentum" else 0.0)
+        stale = check_models(run, 0.9 if policy == "momentum" else 0.0, PARAMETERS)
         lines = run.metrics()
         assert sum(line["accepted_late"] for line in lines) == stale
         if policy == "next_round":
