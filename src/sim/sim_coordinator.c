@@ -26,6 +26,8 @@ static void forget(struct world *w)
     model_file_unref(server->state_candidate);
     server->model = server->candidate = server->state = server->state_candidate = nullptr;
     server->math_ns = server->disk_ns = 0;
+    CHECK(server->queues.offers == 0);
+    server->queues = (struct queues){0};
 }
 
 void server_open(struct world *w)
@@ -231,6 +233,7 @@ static void to_disk(struct world *w, const struct coordinator_effect *effect)
     if (disk->at_ns <= w->server.disk_ns)
         disk->at_ns = w->server.disk_ns + 1;
     w->server.disk_ns = disk->at_ns;
+    w->server.queues.writes++;
     disk->effect = *effect;
     if (effect->kind == FX_COMMIT || effect->kind == FX_PERSIST_OUTCOME)
         disk->commit = commit_gather(w, effect);
@@ -345,6 +348,7 @@ static void step(struct world *w, struct coordinator_event event)
     struct server *const server = &w->server;
     struct coordinator_effects *const effects = malloc(sizeof(*effects));
     CHECK(effects != nullptr);
+    server->queues.verifying -= event.kind == EV_UPDATE;
     note_pauses(server, &event, false);
     if (event.kind == EV_CANCEL && !server->cancelled) {
         server->cancelled = true;
@@ -366,6 +370,8 @@ static void step(struct world *w, struct coordinator_event event)
         }
         carry(w, &effects->items[i]);
     }
+    if (server->process.incarnation == incarnation)
+        oracle_queues(w);
     free(effects);
 }
 

@@ -118,6 +118,15 @@ struct accepted {
     struct digest key_id;
 };
 
+/* How long the coordinator's are. */
+struct queues {
+    uint32_t offers;    /* payloads that it holds */
+    uint32_t verifying; /* of them, whose signature is being checked */
+    uint32_t folding;   /* of them, in its arithmetic's queue */
+    uint32_t sums;      /* pieces of arithmetic */
+    uint32_t writes;    /* to its disk, and reads from it */
+};
+
 struct server {
     struct process process;
     struct coordinator machine;
@@ -132,6 +141,7 @@ struct server {
     uint64_t stand_in_weight;
     uint64_t math_ns; /* when its last arithmetic ends */
     uint64_t disk_ns; /* when its last write ends */
+    struct queues queues;
     uint8_t instance_id[INSTANCE_ID_BYTES];
     bool ended;         /* it exited by itself, with an outcome */
     bool asked_pause;   /* the last that it was asked for */
@@ -163,6 +173,8 @@ struct sim_node {
     uint64_t session;
     bool welcomed;                          /* over this session */
     uint8_t instance_id[INSTANCE_ID_BYTES]; /* of the process that it was connected to last */
+    uint32_t sessions;                      /* that are not broken */
+    uint32_t writes;                        /* to its disk, not done yet */
     uint64_t push_id;
     uint64_t pull_id;
     uint64_t work_done_id; /* of the work that completed last */
@@ -349,6 +361,15 @@ uint32_t second_reached(struct world *w);
 bool second_is_fenced(const struct world *w);
 /* A version has become durable: it is of the only epoch, and follows the last one. */
 void oracle_chain(struct world *w, const struct record_head *head, const struct digest *id);
+
+/* ---- sim_queues.c ---- */
+
+/* After each step, its effects carried out: every queue is within its cap, and holds nothing that
+ * nobody waits for. */
+void oracle_queues(struct world *w);
+void oracle_node_queues(struct world *w, uint32_t index);
+/* Of the coordinator's payloads, how many an effect adds to its arithmetic. */
+uint32_t queues_fold_count(const struct world *w, const struct coordinator_effect *effect);
 
 /* ---- sim_disk.c ---- */
 

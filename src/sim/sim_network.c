@@ -40,6 +40,7 @@ void sim_break(struct world *w, uint64_t session)
     if (session == 0 || s->broken)
         return;
     s->broken = true;
+    w->nodes[s->node].sessions--;
     struct happening *const lost = sim_happening(w, HAPPEN_LOST, s->node, time_to_learn(w));
     lost->incarnation = s->node_incarnation;
     lost->session = session;

@@ -52,6 +52,7 @@ void node_kill(struct world *w, uint32_t index, uint64_t back_after_ns)
 {
     struct sim_node *const node = &w->nodes[index];
     node->process.up = false;
+    node->writes = 0;
     node->process.incarnation++;
     node->process.timer_order = 0;
     if (node->machine.work == WORK_TRAINING)
@@ -131,6 +132,8 @@ static void push(struct world *w, uint32_t index, const struct node_effect *effe
                        .kind = NODE_EV_RECEIPT, .id = effect->id, .status = STATUS_UNREACHABLE});
         return;
     }
+    if (node->push_id != 0)
+        sim_fail(w, "%s offers twice at a time", sim_who(index));
     node->push_id = effect->id;
     CHECK(outbox_get(node->outbox, &update, nullptr) == STATUS_OK);
     CHECK(envelope_parse(update.envelope, &limits, &envelope, nullptr) == STATUS_OK);
@@ -180,6 +183,7 @@ static void to_node_disk(struct world *w, uint32_t index, const struct node_effe
 {
     struct happening *const disk = sim_happening(w, HAPPEN_NODE_DISK, index, sim_delay(w));
     disk->node_effect = *effect;
+    w->nodes[index].writes++;
     sim_push(w, disk);
 }
 
@@ -297,6 +301,8 @@ void node_sim_step(struct world *w, uint32_t index, struct node_event event)
         }
         carry(w, index, &effects->items[i]);
     }
+    if (node->process.incarnation == incarnation)
+        oracle_node_queues(w, index);
     free(effects);
 }
 
@@ -346,6 +352,7 @@ void node_disk(struct world *w, struct happening *happening)
     const uint32_t index = happening->process;
     const struct node_effect *const effect = &happening->node_effect;
     struct node_event event = {.id = effect->id};
+    w->nodes[index].writes--;
     if (effect->kind == NODE_FX_RAISE) {
         event.kind = NODE_EV_EPOCH_PERSISTED;
         bool reached = true;

@@ -18,6 +18,7 @@ void offer_free(struct world *w, uint64_t ticket)
     if (offer == nullptr)
         return;
     w->offers[ticket] = nullptr;
+    w->server.queues.offers--;
     bytes_deinit(&offer->envelope);
     payload_unref(offer->payload);
     free(offer);
@@ -83,6 +84,7 @@ void on_join_arrives(struct world *w, struct happening *happening)
     w->sessions[session] = (struct session){.node = happening->node,
                                             .node_incarnation = (uint32_t)happening->work_id,
                                             .incarnation = w->server.process.incarnation};
+    w->nodes[happening->node].sessions++;
     struct sim_node *const node = &w->nodes[happening->node];
     if (!node->process.up || node->process.incarnation != happening->work_id) {
         sim_break(w, session); /* killed while it dialled */
@@ -109,6 +111,7 @@ static struct offer *offer_create(struct world *w, uint64_t ticket, const struct
     CHECK(offer != nullptr);
     offer->payload = payload_ref(payload);
     offer->incarnation = w->server.process.incarnation;
+    w->server.queues.offers++;
     offer->header = envelope->header;
     offer->header_size = envelope->header_bytes.size;
     bytes_init(&offer->envelope, ENVELOPE_BYTES_MAX);
@@ -149,6 +152,7 @@ void on_update_arrives(struct world *w, struct happening *happening)
     struct happening *const verified =
         sim_happening(w, HAPPEN_VERIFIED, COORDINATOR, sim_delay(w) / 4);
     verified->ticket = ticket;
+    w->server.queues.verifying++;
     sim_push(w, verified);
 }
 
@@ -181,6 +185,7 @@ void on_update_verified(struct world *w, struct happening *happening)
 {
     const uint64_t ticket = happening->ticket;
     struct offer *const offer = w->offers[ticket];
+    const uint32_t incarnation = w->server.process.incarnation;
     struct refusal refusal = {0};
     const enum status status = verify(w, offer, &refusal);
     struct coordinator_event event = {
@@ -196,8 +201,10 @@ void on_update_verified(struct world *w, struct happening *happening)
         event.update.ticket = 0;
         server_step(w, event);
     }
-    if (ticket <= w->ticket_count)
-        offer_free(w, ticket);
+    if (w->server.process.incarnation != incarnation)
+        return; /* killed, and what it held is gone */
+    w->server.queues.verifying--;
+    offer_free(w, ticket);
 }
 
 void server_receipt(struct world *w, const struct coordinator_effect *effect)
@@ -239,6 +246,7 @@ static void fold(struct world *w, uint32_t index, uint64_t ticket)
     }
     const uint32_t weight = weight_from_samples(
         member->samples, (uint32_t)w->plan->machine.samples_max, member->staleness_weight);
+    w->server.queues.folding--;
     w->server.accepted[index].weight = weight;
     add(w, member->name, offer->payload, weight);
     offer_free(w, ticket);

@@ -15,6 +15,8 @@ void server_math(struct world *w, const struct coordinator_effect *effect)
     if (math->at_ns <= w->server.math_ns)
         math->at_ns = w->server.math_ns + 1;
     w->server.math_ns = math->at_ns;
+    w->server.queues.sums++;
+    w->server.queues.folding += queues_fold_count(w, effect);
     math->effect = *effect;
     if (effect->kind == FX_CLOSE)
         w->server.stand_in_weight =
@@ -143,6 +145,7 @@ static void do_math(struct world *w, struct happening *happening)
 {
     const struct coordinator_effect effect = happening->effect;
     struct coordinator_event event = {.id = effect.id};
+    w->server.queues.sums--;
     if (effect.kind == FX_CREATE_MODEL) {
         create_model(w, &event);
     } else if (effect.kind == FX_CLOSE) {
@@ -265,6 +268,7 @@ void server_disk(struct world *w, struct happening *happening)
         return;
     }
     struct happening *const done = sim_happening(w, HAPPEN_DONE, COORDINATOR, 1 + sim_delay(w) / 4);
+    w->server.queues.writes--;
     const struct coordinator_event event = do_disk(w, happening);
     done->event = event;
     sim_push(w, done);
