@@ -6,12 +6,13 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The digest of the name, with the index in front, so that it is found without a search. */
-static struct digest key_of(const struct keyed_ring *ring, uint32_t index)
+/* The digest of the name, with index and generation in front: found without a search. */
+static struct digest key_of(const struct keyed_ring *ring, uint32_t index, uint32_t generation)
 {
     struct digest key;
     digest_of(ring->names[index], strlen(ring->names[index]), &key);
     store_u32le(key.bytes, index);
+    store_u32le(key.bytes + sizeof(index), generation);
     return key;
 }
 
@@ -43,9 +44,12 @@ static enum status keyed_verify(void *state, const struct digest *key_id, const 
     const uint32_t index = load_u32le(key_id->bytes);
     if (index >= ring->count)
         return error_set(err, STATUS_IDENTITY, "no such key");
-    const struct digest key = key_of(ring, index);
+    const uint32_t generation = keyed_generation(key_id);
+    const struct digest key = key_of(ring, index, generation);
     if (!digest_equal(&key, key_id))
         return error_set(err, STATUS_IDENTITY, "no such key");
+    if (ring->is_valid != nullptr && !ring->is_valid(ring->context, index, generation))
+        return error_set(err, STATUS_IDENTITY, "a key that is unknown, or not valid any more");
     struct digest tag;
     tag_of(&key, context, message, &tag);
     if (signature.size != DIGEST_BYTES || memcmp(signature.data, tag.bytes, DIGEST_BYTES) != 0)
@@ -54,10 +58,16 @@ static enum status keyed_verify(void *state, const struct digest *key_id, const 
     return STATUS_OK;
 }
 
-void keyed_signer_init(struct signer *signer, const struct keyed_ring *ring, uint32_t index)
+uint32_t keyed_generation(const struct digest *key_id)
+{
+    return load_u32le(key_id->bytes + sizeof(uint32_t));
+}
+
+void keyed_signer_init(struct signer *signer, const struct keyed_ring *ring, uint32_t index,
+                       uint32_t generation)
 {
     static const struct signer_ops ops = {keyed_sign};
-    *signer = (struct signer){.ops = &ops, .key_id = key_of(ring, index)};
+    *signer = (struct signer){.ops = &ops, .key_id = key_of(ring, index, generation)};
     signer->state = &signer->key_id;
     snprintf(signer->spiffe_id, sizeof(signer->spiffe_id), "%s", ring->names[index]);
 }

@@ -20,6 +20,7 @@
     X(DISK, "disk", "the coordinator's disk fails, is full, or gives a wrong bit; it stops")       \
     X(NODE_DISK, "node-disk", "a node's outbox fails to write; the node starts again")             \
     X(ZOMBIE, "zombie", "a second coordinator is started on the store of one that goes on")        \
+    X(ROTATE, "rotate", "identities live for seconds: keys change, old ones end")                  \
     X(LOSS, "loss", "messages are lost, and their connections with them")                          \
     X(HALF_OPEN, "half-open", "one side learns of a broken connection long after the other")       \
     X(DUPLICATE, "duplicate", "updates arrive twice")                                              \
@@ -90,6 +91,7 @@ struct sim_plan {
     uint32_t disk_faults;
     uint32_t node_disk_faults;
     uint32_t zombies; /* second coordinators */
+    uint64_t life_ns; /* of an identity, under ROTATE */
     uint32_t partitions;
     uint32_t stops;
     uint32_t pauses;

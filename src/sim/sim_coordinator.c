@@ -18,6 +18,7 @@ static void forget(struct world *w)
     for (uint32_t i = 0; i < w->plan->nodes; i++)
         bytes_deinit(&server->accepted[i].envelope);
     memset(server->accepted, 0, sizeof(*server->accepted) * w->plan->nodes);
+    memset(server->known, 0, sizeof(*server->known) * w->plan->nodes);
     offers_free(w);
     empty_sums(w);
     model_file_unref(server->model);
@@ -40,7 +41,8 @@ void server_open(struct world *w)
     server->members = calloc(nodes, sizeof(*server->members));
     server->order = calloc(nodes, sizeof(*server->order));
     server->accepted = calloc(nodes, sizeof(*server->accepted));
-    CHECK(server->members && server->order && server->accepted);
+    server->known = calloc(nodes, sizeof(*server->known));
+    CHECK(server->members && server->order && server->accepted && server->known);
 }
 
 void server_close(struct world *w)
@@ -51,6 +53,7 @@ void server_close(struct world *w)
     free(server->members);
     free(server->order);
     free(server->accepted);
+    free(server->known);
     *server = (struct server){0};
 }
 

@@ -47,6 +47,7 @@ enum happening_kind {
     HAPPEN_DISK_FAULT,
     HAPPEN_AWAY,   /* a node is switched off for a while */
     HAPPEN_SECOND, /* another coordinator is started on the same store */
+    HAPPEN_RENEW,  /* a node's identity is renewed; it connects anew some time later */
     HAPPEN_HEAL,
 };
 
@@ -98,7 +99,8 @@ struct ticket {
     uint32_t node;
     uint32_t incarnation;
     uint64_t session;
-    uint64_t push_id; /* 0: nobody waits */
+    uint64_t push_id;    /* 0: nobody waits */
+    uint32_t generation; /* of the key that signed it */
 };
 
 /* An update that the coordinator holds, or is checking. */
@@ -118,6 +120,12 @@ struct accepted {
     struct digest key_id;
 };
 
+/* The generations of a node's key that a coordinator knows, plus 1; 0: none. */
+struct known {
+    uint32_t newest;
+    uint32_t before;
+};
+
 /* How long the coordinator's are. */
 struct queues {
     uint32_t offers;    /* payloads that it holds */
@@ -133,6 +141,7 @@ struct server {
     struct member *members;
     uint32_t *order;
     struct accepted *accepted;
+    struct known *known; /* by node: of the Joins of this process */
     struct accumulator *accumulator;
     struct model_file *model;
     struct model_file *candidate;
@@ -167,8 +176,9 @@ struct sim_node {
     struct node machine;
     struct outbox *outbox;
     uint64_t outbox_sequence;
-    struct signer signer;
-    bool done; /* it was told the end */
+    struct signer signer; /* under the key that its connection was joined with */
+    uint32_t generation;  /* of its identity */
+    bool done;            /* it was told the end */
     bool liar;
     uint64_t session;
     bool welcomed;                          /* over this session */
@@ -223,7 +233,9 @@ struct world {
     char (*names)[MEMBER_NAME_MAX]; /* of nodes, then the coordinator's */
     const char **name_pointers;
     struct keyed_ring ring;
-    struct verifier verifier;
+    struct verifier verifier;           /* of all keys there ever are */
+    struct keyed_ring coordinator_ring; /* of those that the coordinator knows, and are valid */
+    struct verifier coordinator_verifier;
     struct signer signer;     /* the coordinator's */
     struct session *sessions; /* from 1 */
     uint64_t session_count;
@@ -361,6 +373,23 @@ uint32_t second_reached(struct world *w);
 bool second_is_fenced(const struct world *w);
 /* A version has become durable: it is of the only epoch, and follows the last one. */
 void oracle_chain(struct world *w, const struct record_head *head, const struct digest *id);
+
+/* ---- sim_rotation.c ---- */
+
+void rotation_make(struct world *w);
+/* A process's identity is read from its files. */
+void rotation_start(struct world *w, uint32_t index);
+/* HAPPEN_RENEW. */
+void rotation_renew(struct world *w, struct happening *happening);
+/* Whether the coordinator takes a Join under that key; it knows it from then on. */
+bool rotation_join(struct world *w, uint32_t index, uint32_t generation);
+/* A node's connection was joined with that key: it signs under it. */
+void rotation_joined(struct world *w, uint32_t index, uint32_t generation);
+/* Puts its own signature of now in the place of the one that was kept. */
+void rotation_sign_again(struct world *w, uint32_t index, const struct envelope *kept,
+                         struct bytes *ret_envelope);
+/* Whether a refusal for identity says nothing of the update. */
+bool rotation_explains(const struct world *w, uint32_t index, uint32_t generation);
 
 /* ---- sim_queues.c ---- */
 

@@ -43,6 +43,7 @@ void node_start(struct world *w, uint32_t index)
     node->session = node->push_id = node->pull_id = node->work_done_id = 0;
     node->welcomed = false;
     memset(node->instance_id, 0, INSTANCE_ID_BYTES);
+    rotation_start(w, index);
     start.start.epoch_seen = outbox_epoch(node->outbox);
     read_kept(w, node, &start.start.kept);
     node_sim_step(w, index, start);
@@ -98,6 +99,7 @@ static void dial(struct world *w, uint32_t index)
     }
     CHECK(join_request_encode(&request, &join->bytes) == STATUS_OK);
     join->node = index;
+    join->ticket = node->generation;
     join->work_id = node->process.incarnation;
     node->session = 0;
     sim_send_up(w, join);
@@ -115,8 +117,8 @@ void node_send_update(struct world *w, uint32_t index, struct slice envelope,
     update->ticket = ++w->ticket_count;
     w->tickets = sim_grow(w->tickets, &w->ticket_capacity, update->ticket, sizeof(*w->tickets));
     w->offers = sim_grow(w->offers, &w->offer_capacity, update->ticket, sizeof(struct offer *));
-    w->tickets[update->ticket] =
-        (struct ticket){index, node->process.incarnation, node->session, push_id};
+    w->tickets[update->ticket] = (struct ticket){index, node->process.incarnation, node->session,
+                                                 push_id, keyed_generation(&node->signer.key_id)};
     sim_send_up(w, update);
 }
 
@@ -139,10 +141,14 @@ static void push(struct world *w, uint32_t index, const struct node_effect *effe
     CHECK(envelope_parse(update.envelope, &limits, &envelope, nullptr) == STATUS_OK);
     if (node->liar && sim_strikes(w, SIM_LIAR, 0.5))
         liar_lies(w, index, &envelope.header);
+    struct bytes signed_again;
+    rotation_sign_again(w, index, &envelope, &signed_again);
+    const struct slice sent = signed_again.size > 0 ? bytes_slice(&signed_again) : update.envelope;
     if (node->session != 0)
-        node_send_update(w, index, update.envelope, node->kept, effect->id);
+        node_send_update(w, index, sent, node->kept, effect->id);
     if (node->session != 0 && sim_strikes(w, SIM_DUPLICATE, w->plan->duplication))
-        node_send_update(w, index, update.envelope, node->kept, 0);
+        node_send_update(w, index, sent, node->kept, 0);
+    bytes_deinit(&signed_again);
 }
 
 static void pull(struct world *w, uint32_t index, const struct node_effect *effect)
@@ -479,11 +485,13 @@ void on_receipt_arrives(struct world *w, struct happening *happening)
         return;
     CHECK(receipt_decode(bytes_slice(&happening->bytes), &receipt, nullptr) == STATUS_OK);
     node->push_id = 0;
-    node_sim_step(
-        w, index,
-        (struct node_event){.kind = NODE_EV_RECEIPT,
-                            .id = ticket->push_id,
-                            .receipt = {.accepted = receipt.accepted, .reason = receipt.reason}});
+    struct node_event event = {.kind = NODE_EV_RECEIPT,
+                               .id = ticket->push_id,
+                               .receipt = {.accepted = receipt.accepted, .reason = receipt.reason}};
+    if (!receipt.accepted && receipt.reason == REASON_IDENTITY &&
+        rotation_explains(w, index, ticket->generation))
+        event.status = STATUS_IDENTITY; /* it is pushed again, under a newer key */
+    node_sim_step(w, index, event);
 }
 
 void on_model_arrives(struct world *w, struct happening *happening)

@@ -130,6 +130,7 @@ static void draw_faults(struct random *random, struct sim_plan *plan)
     const uint64_t cancelled_ns = 1 + random_below(random, 30 * SECOND);
     plan->cancelled_ns = has(plan, SIM_CANCEL) ? cancelled_ns : 0;
     plan->node_disk_faults = times(random, plan, SIM_NODE_DISK, plan->nodes);
+    plan->life_ns = (8 + random_below(random, 33)) * SECOND;
     plan->zombies = times(random, plan, SIM_ZOMBIE, 3);
 }
 

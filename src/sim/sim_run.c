@@ -134,6 +134,7 @@ static bool happen_to_world(struct world *w, struct happening *h)
     case HAPPEN_MODEL:
     case HAPPEN_LOST:
     case HAPPEN_LEAVE:
+    case HAPPEN_RENEW:
         break;
     }
     return false;
@@ -242,6 +243,9 @@ static void happen_to_process(struct world *w, struct happening *h)
         break;
     case HAPPEN_LOST:
         node_lost(w, h);
+        break;
+    case HAPPEN_RENEW:
+        rotation_renew(w, h);
         break;
     case HAPPEN_LEAVE:
         server_step(w, (struct coordinator_event){.kind = EV_LEAVE, .session = h->session});
@@ -361,7 +365,7 @@ static void make_processes(struct world *w)
         node->slowness = random_unit(&w->random) < w->plan->slow_share ? times : 1;
         node->liar = i >= w->plan->nodes - w->plan->liars;
         CHECK(outbox_memory_open(&node->outbox) == STATUS_OK);
-        keyed_signer_init(&node->signer, &w->ring, i);
+        keyed_signer_init(&node->signer, &w->ring, i, 0);
         bytes_init(&node->old_envelope, ENVELOPE_BYTES_MAX);
         sim_push(w, sim_happening(w, HAPPEN_START, i, random_below(&w->random, SECOND)));
     }
@@ -397,9 +401,10 @@ static void make_names(struct world *w)
             snprintf(w->names[i], MEMBER_NAME_MAX, "spiffe://sim/fedra/coordinator");
         w->name_pointers[i] = w->names[i];
     }
-    w->ring = (struct keyed_ring){w->name_pointers, nodes + 1};
+    w->ring = (struct keyed_ring){.names = w->name_pointers, .count = nodes + 1};
     keyed_verifier_init(&w->verifier, &w->ring);
-    keyed_signer_init(&w->signer, &w->ring, nodes);
+    keyed_signer_init(&w->signer, &w->ring, nodes, 0);
+    rotation_make(w);
 }
 
 static void make_work(struct world *w)

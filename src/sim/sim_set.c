@@ -45,6 +45,7 @@ static const struct field fields[] = {
     {"slow_share", KIND_SHARE, AT(slow_share), 0, 1},
     {"half_open", KIND_FAULT, SIM_HALF_OPEN, 0, 1},
     {"skew", KIND_FAULT, SIM_SKEW, 0, 1},
+    {"rotate", KIND_FAULT, SIM_ROTATE, 0, 1},
     {"liars", KIND_U32, AT(liars), 0, SIM_NODES_MAX},
     {"diverges_at", KIND_U64, AT(diverges_at), 0, 1000000},
     {"cancelled_s", KIND_SECONDS, AT(cancelled_ns), 0, 1000000},

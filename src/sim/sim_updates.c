@@ -74,7 +74,9 @@ static enum reason screen(const struct world *w, const struct envelope_header *h
 void on_join_arrives(struct world *w, struct happening *happening)
 {
     struct join_request request;
-    if (w->server.machine.phase <= COORDINATOR_RAISING) { /* it does not listen yet */
+    const uint32_t generation = (uint32_t)happening->ticket;
+    if (w->server.machine.phase <= COORDINATOR_RAISING || /* it does not listen yet */
+        !rotation_join(w, happening->node, generation)) {
         sim_dial_failed(w, happening, sim_delay(w));
         return;
     }
@@ -91,6 +93,7 @@ void on_join_arrives(struct world *w, struct happening *happening)
     } else {
         node->session = session;
         node->welcomed = false;
+        rotation_joined(w, happening->node, generation);
     }
     server_step(w, (struct coordinator_event){
                        .kind = EV_JOIN,
@@ -166,7 +169,7 @@ static enum status verify(const struct world *w, const struct offer *offer, stru
                       offer->envelope.size - offer->header_size},
     };
     struct spiffe_id id;
-    enum status status = envelope_verify(&envelope, &w->verifier, 0, refusal);
+    enum status status = envelope_verify(&envelope, &w->coordinator_verifier, 0, refusal);
     if (status != STATUS_OK)
         return status;
     status = spiffe_id_parse(offer->header.spiffe_id, strlen(offer->header.spiffe_id), &id,

@@ -147,7 +147,7 @@ static const char *const names[] = {"spiffe://t/fedra/node/a", "spiffe://t/fedra
 static enum status verify(const struct digest *key_id, const char *context, const char *message,
                           struct slice signature, char ret_name[SPIFFE_ID_MAX])
 {
-    struct keyed_ring ring = {names, 2};
+    struct keyed_ring ring = {.names = names, .count = 2};
     struct verifier verifier;
     keyed_verifier_init(&verifier, &ring);
     return verifier.ops->verify(verifier.state, key_id, context,
@@ -157,14 +157,14 @@ static enum status verify(const struct digest *key_id, const char *context, cons
 
 static void a_keyed_signature_is_of_one_name_context_and_message(void **state)
 {
-    const struct keyed_ring ring = {names, 2};
+    const struct keyed_ring ring = {.names = names, .count = 2};
     struct signer a;
     struct signer b;
     uint8_t bytes[SIGNATURE_BYTES_MAX];
     size_t size = 0;
     char name[SPIFFE_ID_MAX];
-    keyed_signer_init(&a, &ring, 0);
-    keyed_signer_init(&b, &ring, 1);
+    keyed_signer_init(&a, &ring, 0, 0);
+    keyed_signer_init(&b, &ring, 1, 7);
     assert_int_equal(
         a.ops->sign(a.state, "x", (struct slice){(const uint8_t *)"hello", 5}, bytes, &size),
         STATUS_OK);
