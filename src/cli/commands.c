@@ -16,6 +16,7 @@
 #include "cli/coordinator_command.h"
 #include "cli/members_command.h"
 #include "cli/node_command.h"
+#include "cli/lab_command.h"
 #include "cli/sim_command.h"
 #include "cli/status_command.h"
 #include "cli/trainer_command.h"
@@ -38,6 +39,7 @@ static const struct command commands[] = {
     {"audit", "check that a run's records, rows and files are as signed", audit_command, nullptr},
     {"central", "train the job's model in one place, to compare with", central_command, nullptr},
     {"ca", "run the local certificate authority", ca_command, &ca_actions},
+    {"lab", "measure rules against attacks on a real task", lab_command, nullptr},
     {"sim", "simulate a federation on virtual time, or look for bugs in many", sim_command,
      nullptr},
     {"config", "check, show and explain configurations", config_command, &config_actions},

@@ -6,6 +6,7 @@
  * executes it. One process a core; each runs the seeds of its own in turn and stops at its first
  * failure.
  */
+#include "cli/lab_program.h"
 #include "cli/options.h"
 #include "cli/sim_federation.h"
 #include "cli/sim_options.h"
@@ -338,6 +339,8 @@ int main(int argc, char **argv)
     struct run run = {.faults = SIM_ALL_FAULTS};
     if (argc > 1 && strcmp(argv[1], "trainer") == 0) /* the keeper of a program that trains */
         return trainer_command(argc - 1, argv + 1);
+    if (strcmp(argv[0], "lab") == 0)
+        return lab_program(argc, argv);
     if (sim_federation_is_wanted(argc, argv))
         return sim_federation(argc, argv);
     const int code = sim_options_parse(argc, argv, &run.request);

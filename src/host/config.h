@@ -254,6 +254,17 @@ struct config {
         double up_s;
         double down_s;
     } simulation;
+    struct {
+        char rules[CONFIG_PATH_MAX];
+        char attacks[CONFIG_PATH_MAX];
+        char alphas[CONFIG_RULES_MAX];
+        char shares[CONFIG_RULES_MAX];
+        char jitters[CONFIG_RULES_MAX];
+        uint64_t seeds;
+        uint64_t nodes;
+        uint64_t node_samples;
+        uint64_t rounds;
+    } lab;
     /* Where key i of the schema came from: its line (> 0), the -n-th --set (< 0), 0 the default. */
     int32_t origin[CONFIG_KEYS_MAX];
     /* The file's name, for messages and origins; "" where there was none. */

@@ -102,6 +102,7 @@ const struct config_tree config_trees[] = {
     {"faults", "what `fedra up` breaks on purpose, for tests and demonstrations"},
     {"faults.slow", "nodes that train slowly; which ones is drawn from job.seed"},
     {"faults.kill", "nodes that are killed in the middle of the job, and come back"},
+    {"lab", "what `fedra lab` measures: every combination of these lists is a training"},
     {"simulation", "the machines and the network that `fedra sim FILE` imagines"},
 };
 const uint32_t config_tree_count = sizeof config_trees / sizeof config_trees[0];
@@ -326,6 +327,20 @@ const struct config_key config_keys[] = {
     F64(simulation, up_s, "0", 0, 1e9,
         "mean seconds until a node is switched off, exponentially distributed; 0: never"),
     F64(simulation, down_s, "60", 0, 1e9, "mean seconds until it is back, likewise"),
+
+    TEXT(lab, rules, "mean,filter", WORDS,
+         "rules, with what goes before them (nnm+trimmed_mean); validated=N: the choice by N "
+         "trusted "
+         "samples"),
+    TEXT(lab, attacks, "all", WORDS, "attacks; all: those that `fedra lab --attacks` lists"),
+    TEXT(lab, alphas, "0.5", WORDS, "degrees of heterogeneity, in the place of data.alpha"),
+    TEXT(lab, shares, "0.3", WORDS, "shares of the nodes that lie, rounded down"),
+    TEXT(lab, jitters, "0", WORDS,
+         "private noise of colluders who share a vector, in deviations of the honest updates"),
+    U64(lab, seeds, "3", 1, 1000, "trainings that differ in samples, liars and first model"),
+    U64(lab, nodes, "50", 2, 1000, "nodes"),
+    U64(lab, node_samples, "100", 1, 1000000, "samples of each, at most"),
+    U64(lab, rounds, "30", 1, 300, "rounds"),
 };
 const uint32_t config_key_count = sizeof config_keys / sizeof config_keys[0];
 

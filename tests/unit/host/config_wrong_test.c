@@ -11,7 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define F "f.yaml:"
+#define WORDS "words of a-z, 0-9, _, ., =, + and -, separated by commas"
+#define F     "f.yaml:"
 
 struct wrong_case {
     const char *yaml; /* follows "schema: 1\n", so its first line is line 2 */
@@ -130,11 +131,8 @@ static const struct wrong_case key_cases[] = {
     UNKNOWN(robust, rule, "average",
             "one of mean, median, trimmed_mean, geometric_median, krum, multi_krum, bulyan, "
             "centered_clipping, caf, dnc, filter"),
-    KEY(robust, pre, "nnm;arc",
-        "nnm;arc is not usable, words of a-z, 0-9, _, ., =, + and -, separated by commas is "
-        "wanted"),
-    KEY(robust, set, "[tau=1]",
-        "is a list, words of a-z, 0-9, _, ., =, + and -, separated by commas is wanted"),
+    KEY(robust, pre, "nnm;arc", "nnm;arc is not usable, " WORDS " is wanted"),
+    KEY(robust, set, "[tau=1]", "is a list, " WORDS " is wanted"),
     RANGE(robust, tolerance, "0.5", "a number from 0 to 0.49"),
     RANGE(robust, f, "10001", WHOLE(0, 10000)),
     RANGE(convergence, max_rounds, "0", WHOLE(1, 1000000000)),
@@ -198,6 +196,15 @@ static const struct wrong_case key_cases[] = {
     INNER(faults, kill, share, "-1", "a number from 0 to 1"),
     INNER(faults, kill, after_rounds, "0", WHOLE(1, 1000000000)),
     INNER(faults, kill, down_s, "86401", "a number from 0 to 86400"),
+    KEY(lab, rules, "mean;krum", "mean;krum is not usable, " WORDS " is wanted"),
+    KEY(lab, attacks, "[]", "is a list, " WORDS " is wanted"),
+    KEY(lab, alphas, "[0.1]", "is a list, " WORDS " is wanted"),
+    KEY(lab, shares, "0.1!", "0.1! is not usable, " WORDS " is wanted"),
+    KEY(lab, jitters, "A", "A is not usable, " WORDS " is wanted"),
+    RANGE(lab, seeds, "0", WHOLE(1, 1000)),
+    RANGE(lab, nodes, "1", WHOLE(2, 1000)),
+    RANGE(lab, node_samples, "0", WHOLE(1, 1000000)),
+    RANGE(lab, rounds, "301", WHOLE(1, 300)),
     RANGE(simulation, sample_us, "0", "a number over 0 up to 1000000000"),
     RANGE(simulation, speed_spread, "4", "a number from 0 to 3"),
     UNKNOWN(simulation, latency, "normal", "one of constant, lognormal, table"),
