@@ -8,7 +8,7 @@
 
 #include "base/check.h"
 #include "cli/config_command.h"
-#include "cli/options.h"
+#include "cli/lab_options.h"
 #include "host/clock.h"
 #include "host/progress.h"
 #include "host/run_setup.h"
@@ -31,15 +31,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { JOBS_MAX = 256, BAR_CELLS = 24, WATCH_MS = 200, EXIT_INTERRUPTED = 130, ERROR_ROOM = 1024 };
-
-struct lab_options {
-    const char *file;
-    const char *folder;
-    uint64_t jobs; /* 0: one a core */
-    bool list;
-    struct option_list sets;
-};
+enum { BAR_CELLS = 24, WATCH_MS = 200, EXIT_INTERRUPTED = 130, ERROR_ROOM = 1024 };
 
 /* What the processes share. */
 struct shared {
@@ -57,7 +49,7 @@ struct lab {
     char folder[RUN_PATH_MAX];
     char path[RUN_PATH_MAX + 32]; /* of the results */
     int lock;
-    pid_t pids[JOBS_MAX];
+    pid_t pids[LAB_JOBS_MAX];
     uint32_t jobs;
 };
 
@@ -72,44 +64,6 @@ static void list_attacks(void)
 {
     for (int i = 0; i < ATTACK_COUNT; i++)
         printf("  %-20s %s\n", attack_name((enum attack)i), attack_text((enum attack)i));
-}
-
-static int parse(int argc, char **argv, struct lab_options *options)
-{
-    const struct option_spec specs[] = {
-        {"run-dir", 0, "DIR", "where the results are, or will be [runs/JOB-lab]",
-         .text = &options->folder},
-        {"jobs", 'j', "J", "processes [one a core]", .number = &options->jobs, .min = 1,
-         .max = JOBS_MAX},
-        {"attacks", 0, nullptr, "list the attacks", .flag = &options->list},
-        {"set", 0, "KEY=VALUE", "override a key; may be repeated", .list = &options->sets},
-    };
-    const struct option_table table = {
-        .usage = "lab FILE [--run-dir DIR] [--jobs J] [--set KEY=VALUE]...",
-        .help = "Trains a model under every attack of lab.attacks with every rule of lab.rules, "
-                "for each share of liars, heterogeneity, noise and seed, and prints what each "
-                "defence is worth; results as JSON lines and as a page are in the folder. Started "
-                "again, it goes on. Exit code: 0, 130 Ctrl-C, 1 a fault, 2 wrong usage or "
-                "configuration.",
-        .specs = specs,
-        .spec_count = sizeof(specs) / sizeof(*specs),
-        .operands_max = 1,
-    };
-    uint32_t operands = 0;
-    const int early = options_parse_or_exit_code(&table, argc, argv, &operands);
-    if (early >= 0)
-        return early;
-    options->file = operands > 0 ? argv[1] : nullptr;
-    if (options->list) {
-        list_attacks();
-        return EXIT_SUCCESS;
-    }
-    if (options->file == nullptr) {
-        fprintf(stderr, "fedra lab: needs a configuration with a part lab:, as "
-                        "examples/lab-quick.yaml\n");
-        return EXIT_USAGE;
-    }
-    return -1;
 }
 
 /* ---- a process ---- */
@@ -257,9 +211,9 @@ static enum status prepare(struct lab *lab, const struct lab_options *options,
     enum status status = lab_plan_make(config, &lab->plan, err);
     if (status != STATUS_OK)
         return status;
-    lab->jobs = options->jobs > 0                ? (uint32_t)options->jobs
-                : cores > 0 && cores <= JOBS_MAX ? (uint32_t)cores
-                                                 : 1;
+    lab->jobs = options->jobs > 0                    ? (uint32_t)options->jobs
+                : cores > 0 && cores <= LAB_JOBS_MAX ? (uint32_t)cores
+                                                     : 1;
     if (options->folder != nullptr)
         snprintf(lab->folder, sizeof(lab->folder), "%s", options->folder);
     else
@@ -335,9 +289,13 @@ static int run(const struct lab_options *options, const struct config *config)
 int lab_program(int argc, char **argv)
 {
     struct lab_options options = {0};
-    const int early = parse(argc, argv, &options);
+    const int early = lab_options_parse(argc, argv, &options);
     if (early >= 0)
         return early;
+    if (options.list) {
+        list_attacks();
+        return EXIT_SUCCESS;
+    }
     struct config *const config = malloc(sizeof(*config));
     CHECK(config != nullptr);
     struct sigaction action = {.sa_handler = on_signal};

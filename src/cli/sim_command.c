@@ -5,6 +5,7 @@
 #include "cli/sim_command.h"
 
 #include "cli/lab_command.h"
+#include "cli/lab_options.h"
 #include "cli/sim_options.h"
 
 #include <errno.h>
@@ -40,5 +41,7 @@ int sim_command(int argc, char **argv)
 
 int lab_command(int argc, char **argv)
 {
-    return sim_program_execute("lab", argv);
+    struct lab_options options = {0};
+    const int code = lab_options_parse(argc, argv, &options);
+    return code >= 0 ? code : sim_program_execute("lab", argv);
 }
