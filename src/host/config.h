@@ -253,6 +253,8 @@ struct config {
         double loss;
         double up_s;
         double down_s;
+        char faults[CONFIG_RULES_MAX];
+        double faults_s;
     } simulation;
     struct {
         char rules[CONFIG_PATH_MAX];

@@ -327,6 +327,10 @@ const struct config_key config_keys[] = {
     F64(simulation, up_s, "0", 0, 1e9,
         "mean seconds until a node is switched off, exponentially distributed; 0: never"),
     F64(simulation, down_s, "60", 0, 1e9, "mean seconds until it is back, likewise"),
+    TEXT(
+        simulation, faults, "", WORDS,
+        "faults that strike as often and as hard as job.seed draws, names of `fedra sim --faults`"),
+    F64_OVER(simulation, faults_s, "600", 0, 1e9, "seconds after which they strike no more"),
 
     TEXT(lab, rules, "mean,filter", WORDS,
          "rules, with what goes before them (nnm+trimmed_mean); validated=N: the choice by N "

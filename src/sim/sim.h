@@ -124,6 +124,15 @@ const char *sim_fault_name(enum sim_fault fault);
 const char *sim_fault_text(enum sim_fault fault);
 
 /*
+ * Adds faults (bits) to a plan, each with the strength that its seed draws; nodes, settings and
+ * heal_ns are there.
+ */
+void sim_plan_strike(struct sim_plan *plan, uint32_t faults);
+
+/* "crash,partition" as bits; false: there is a word that is none. */
+bool sim_faults_find(const char *text, uint32_t *ret_faults);
+
+/*
  * What a seed stands for: its limits and, of the faults that are allowed (bits), about a half with
  * the strength of each. nodes: 0 draws their number, else up to SIM_NODES_MAX.
  */

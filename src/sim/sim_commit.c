@@ -228,6 +228,41 @@ static void check_refusal(struct world *w, const struct sim_commit *commit, enum
                  (unsigned long long)commit->head.number, status_text(status));
 }
 
+/* Those that the plan has killed after a round. */
+static void kill_planned(struct world *w, uint64_t round)
+{
+    const struct sim_availability *const plan = &w->plan->availability;
+    if (round != plan->killed_after)
+        return;
+    for (uint32_t i = 0; i < plan->killed_count; i++) {
+        const uint32_t node = plan->killed[i];
+        if (w->nodes[node].process.up && !w->nodes[node].done)
+            node_kill(w, node, (uint64_t)(plan->killed_down_s * 1e9));
+    }
+}
+
+/* Who learns is told what became durable. */
+static void tell_commit(struct world *w, const struct coordinator_effect *effect,
+                        const struct sim_commit *commit)
+{
+    const struct coordinator *const machine = &w->server.machine;
+    const struct sim_work_ops *const ops = w->work->ops;
+    if (effect->kind == FX_COMMIT && effect->round > 0 && ops->committed != nullptr)
+        ops->committed(w->work, &(struct sim_round){.machine = machine,
+                                                    .model = commit->model,
+                                                    .outcome = w->outcome,
+                                                    .refused = w->refused,
+                                                    .bytes_in = w->bytes_in,
+                                                    .bytes_out = w->bytes_out,
+                                                    .now_ns = w->now_ns});
+    memset(w->refused, 0, sizeof(w->refused));
+    w->bytes_in = w->bytes_out = 0;
+    if (machine->outcome != OUTCOME_NONE && ops->ended != nullptr)
+        ops->ended(w->work, machine, commit->model, w->now_ns);
+    if (effect->kind == FX_COMMIT && effect->round > 0)
+        kill_planned(w, effect->round);
+}
+
 struct coordinator_event commit_store(struct world *w, const struct coordinator_effect *effect,
                                       struct sim_commit *commit)
 {
@@ -243,9 +278,10 @@ struct coordinator_event commit_store(struct world *w, const struct coordinator_
     event.status = write_all(w, commit, bytes_slice(&signed_record));
     check_refusal(w, commit, event.status);
     const bool is_durable = is_last(w, &commit->version.id);
-    if (is_durable) /* whatever the machine hears of it */
+    if (is_durable) { /* whatever the machine hears of it */
         oracle_commit(w, effect);
-    else if (event.status == STATUS_OK)
+        tell_commit(w, effect, commit);
+    } else if (event.status == STATUS_OK)
         sim_fail(w, "version %llu is committed, and is not in the store",
                  (unsigned long long)commit->head.number);
     if (event.status == STATUS_OK && effect->kind == FX_COMMIT) {

@@ -253,8 +253,9 @@ static enum status plan_links(struct sim_job *job, struct error *err)
     return status;
 }
 
-static void plan_machine(struct sim_job *job)
+static enum status plan_machine(struct sim_job *job, struct error *err)
 {
+    uint32_t faults = 0;
     const struct config *const config = job->config;
     struct sim_plan *const plan = &job->plan;
     plan->seed = config->job.seed;
@@ -265,9 +266,20 @@ static void plan_machine(struct sim_job *job)
     plan->models_keep = (uint32_t)config->limits.models_keep;
     plan->delay_max_ns = LOCAL_MS * UINT64_C(1000000);
     plan->tick_ns = 1;
-    plan->loss = config->simulation.loss;
     plan->heal_ns = CALM_YEARS * YEAR_NS;
     plan->end_ns = END_YEARS * YEAR_NS;
+    if (!sim_faults_find(config->simulation.faults, &faults))
+        return error_set(
+            err, STATUS_INVAL,
+            "simulation.faults: %s: names of `fedra sim --faults`, separated by commas, "
+            "are wanted",
+            config->simulation.faults);
+    if (faults != 0) {
+        plan->heal_ns = (uint64_t)(config->simulation.faults_s * 1e9);
+        sim_plan_strike(plan, faults);
+    }
+    plan->loss = config->simulation.loss;
+    return STATUS_OK;
 }
 
 static enum status read_samples(struct sim_job *job, struct error *err)
@@ -345,10 +357,10 @@ enum status sim_job_open(const struct sim_job_options *options, struct sim_job *
         status = open_training(job, err);
     if (status == STATUS_OK)
         status = sim_files_open(job->config, options->folder, options->quiet, &job->files, err);
-    if (status == STATUS_OK) {
-        plan_machine(job);
+    if (status == STATUS_OK)
+        status = plan_machine(job, err);
+    if (status == STATUS_OK)
         status = plan_nodes(job, err);
-    }
     if (status == STATUS_OK)
         status = plan_links(job, err);
     if (status != STATUS_OK) {

@@ -19,7 +19,10 @@ static uint64_t cut_until(const struct world *w, uint32_t node, bool up)
 static uint64_t arrival(struct world *w, uint32_t node, bool up, uint64_t bytes)
 {
     const uint64_t until_ns = cut_until(w, node, up);
-    if (sim_strikes(w, SIM_LOSS, w->plan->loss))
+    /* What links lose does not heal. */
+    if (w->links != nullptr && w->plan->loss > 0 && random_unit(&w->random) < w->plan->loss)
+        return 0;
+    if (w->links == nullptr && sim_strikes(w, SIM_LOSS, w->plan->loss))
         return 0;
     if (until_ns == 0)
         return w->links != nullptr ? links_arrival(w, node, up, bytes) : w->now_ns + sim_delay(w);

@@ -134,6 +134,32 @@ static void draw_faults(struct random *random, struct sim_plan *plan)
     plan->zombies = times(random, plan, SIM_ZOMBIE, 3);
 }
 
+void sim_plan_strike(struct sim_plan *plan, uint32_t faults)
+{
+    struct random random;
+    random_init(&random, plan->seed, STREAM_PLAN, 1);
+    plan->faults = faults;
+    draw_faults(&random, plan);
+}
+
+bool sim_faults_find(const char *text, uint32_t *ret_faults)
+{
+    *ret_faults = 0;
+    for (const char *p = text + strspn(text, ", "); *p != 0;) {
+        const size_t size = strcspn(p, ", ");
+        int fault = 0;
+        while (fault < SIM_FAULT_COUNT &&
+               (strlen(names[fault]) != size || memcmp(names[fault], p, size) != 0))
+            fault++;
+        if (fault == SIM_FAULT_COUNT)
+            return false;
+        *ret_faults |= 1u << fault;
+        p += size;
+        p += strspn(p, ", ");
+    }
+    return true;
+}
+
 void sim_plan_draw(uint64_t seed, uint32_t nodes, uint32_t faults, struct sim_plan *ret_plan)
 {
     static const uint64_t delays_ms[] = {2, 20, 100, 300};

@@ -152,36 +152,6 @@ static void fire_timer(struct world *w, struct happening *h)
         node_sim_step(w, h->process, (struct node_event){.kind = NODE_EV_TIMER});
 }
 
-/* Those that the plan has killed after a round. */
-static void kill_planned(struct world *w, uint64_t round)
-{
-    const struct sim_availability *const plan = &w->plan->availability;
-    if (round != plan->killed_after)
-        return;
-    for (uint32_t i = 0; i < plan->killed_count; i++) {
-        const uint32_t node = plan->killed[i];
-        if (w->nodes[node].process.up && !w->nodes[node].done)
-            node_kill(w, node, (uint64_t)(plan->killed_down_s * 1e9));
-    }
-}
-
-static void tell_round(struct world *w)
-{
-    const struct coordinator *const machine = &w->server.machine;
-    if (machine->round > 0 && w->work->ops->committed != nullptr)
-        w->work->ops->committed(w->work, &(struct sim_round){.machine = machine,
-                                                             .model = w->server.model,
-                                                             .outcome = w->outcome,
-                                                             .refused = w->refused,
-                                                             .bytes_in = w->bytes_in,
-                                                             .bytes_out = w->bytes_out,
-                                                             .now_ns = w->now_ns});
-    memset(w->refused, 0, sizeof(w->refused));
-    w->bytes_in = w->bytes_out = 0;
-    if (machine->round > 0)
-        kill_planned(w, machine->round);
-}
-
 /* Work has ended; a version is announced only after this. */
 static void finish(struct world *w, struct happening *h)
 {
@@ -190,14 +160,8 @@ static void finish(struct world *w, struct happening *h)
         node_sim_step(w, h->process, h->node_event);
         return;
     }
-    if (event.kind == EV_COMMITTED && event.status == STATUS_OK) {
+    if (event.kind == EV_COMMITTED && event.status == STATUS_OK)
         server_take_candidate(w);
-        tell_round(w);
-    }
-    if ((event.kind == EV_COMMITTED || event.kind == EV_OUTCOME_PERSISTED) &&
-        event.status == STATUS_OK && w->server.machine.outcome != OUTCOME_NONE &&
-        w->work->ops->ended != nullptr)
-        w->work->ops->ended(w->work, &w->server.machine, w->server.model, w->now_ns);
     server_step(w, event);
     if (event.status == STATUS_OK &&
         (event.kind == EV_COMMITTED || event.kind == EV_OUTCOME_PERSISTED))

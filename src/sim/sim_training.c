@@ -349,7 +349,8 @@ void training_stop(struct training *t, uint32_t node)
 enum status training_end(struct training *t, uint32_t node, struct sim_trained *ret_trained)
 {
     struct task *const task = &t->tasks[node];
-    CHECK(task->state != TASK_NONE);
+    if (task->state == TASK_NONE)
+        return STATUS_CANCELLED; /* stopped just before */
     finish(t, task);
     if (task->status != STATUS_OK) {
         training_forget(t, task->slot);

@@ -34,7 +34,8 @@ void training_close(struct training *training); /* null is allowed */
 
 /* The node has no training under way. */
 void training_begin(struct training *training, const struct sim_task *task);
-/* Waits for it, or does it. What the trainer gives; its text is in the log. */
+/* Waits for it, or does it. What the trainer gives, its text is in the log; CANCELLED where it was
+ * stopped. */
 enum status training_end(struct training *training, uint32_t node, struct sim_trained *ret_trained);
 /* It is cancelled, where there is one. */
 void training_stop(struct training *training, uint32_t node);

@@ -103,6 +103,19 @@ def nodes_that_come_and_go_do_not_stop_it():
     assert (folder / "trace.txt").read_text().count("is switched off") > 10
 
 
+def faults_do_not_lose_rounds():
+    sets = {"convergence.max_rounds": 10, "simulation.faults": "crash,node-crash,partition,disk,stop,duplicate,half-open,zombie",
+            "simulation.faults_s": 30, "simulation.sample_us": 3000, "aggregation.timeout_s": 3, "limits.rounds_repeat_max": 1000,
+            "aggregation.k_threshold": 0.8, "aggregation.min_updates": 2}
+    for seed in ("1", "2", "3"):
+        folder, _ = simulate("faults", 12, sets, "--trace", "--seed", seed)
+        lines = metrics(folder)
+        assert [line["round"] for line in lines] == list(range(1, 11)), lines
+        assert json.loads((folder / "summary.json").read_text())["rounds"] == 10
+    assert "the coordinator" in (folder / "trace.txt").read_text()
+    assert "simulation.faults: crush: names of" in simulate("faults", 3, {"simulation.faults": "crush"}, code=1)[1]
+
+
 def programs_train_too():
     folder, _ = simulate("copy", 24, {"convergence.max_rounds": 2}, example="copy")
     assert [line["accepted"] for line in metrics(folder)] == [24, 24], metrics(folder)
@@ -158,6 +171,7 @@ def main():
     tap.case("one_seed_gives_one_result", one_seed_gives_one_result)
     tap.case("time_is_virtual_and_follows_from_the_machines", time_is_virtual_and_follows_from_the_machines)
     tap.case("nodes_that_come_and_go_do_not_stop_it", nodes_that_come_and_go_do_not_stop_it)
+    tap.case("faults_do_not_lose_rounds", faults_do_not_lose_rounds)
     tap.case("programs_train_too", programs_train_too)
     tap.case("latencies_come_from_a_table", latencies_come_from_a_table)
     tap.case("wrong_usage_is_named", wrong_usage_is_named)

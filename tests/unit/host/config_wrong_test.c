@@ -216,6 +216,8 @@ static const struct wrong_case key_cases[] = {
     RANGE(simulation, loss, "0.6", "a number from 0 to 0.5"),
     RANGE(simulation, up_s, "-1", "a number from 0 to 1000000000"),
     RANGE(simulation, down_s, "1000000001", "a number from 0 to 1000000000"),
+    KEY(simulation, faults, "crash;", "crash; is not usable, " WORDS " is wanted"),
+    RANGE(simulation, faults_s, "0", "a number over 0 up to 1000000000"),
 };
 
 static const struct wrong_case shape_cases[] = {
