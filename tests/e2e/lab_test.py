@@ -10,10 +10,10 @@ import signal
 import subprocess
 import time
 
-from federation import FEDRA, SCRATCH, TOP, Tap
+from federation import FEDRA, SCRATCH, TOP, Tap, few_images
 
 LAB = str(TOP / "examples" / "lab-quick.yaml")
-SMALL = {"lab.nodes": 12, "lab.node_samples": 60, "lab.rounds": 8, "lab.rules": "mean,median", "lab.attacks": "none,scale_10,label_flip"}
+SMALL = {**few_images(2000), "lab.nodes": 12, "lab.node_samples": 60, "lab.rounds": 8, "lab.rules": "mean,median", "lab.attacks": "none,scale_10,label_flip"}
 
 
 def words(folder, sets, *options):
@@ -96,7 +96,7 @@ def stopped_it_goes_on():
 
 def a_killed_one_leaves_no_process():
     folder = fresh("killed")
-    with subprocess.Popen(words(folder, {**SMALL, "lab.rounds": 200}, "--jobs", "2"), stdout=subprocess.DEVNULL, cwd=TOP) as process:
+    with subprocess.Popen(words(folder, {**SMALL, "lab.rounds": 300, "lab.seeds": 20}, "--jobs", "2"), stdout=subprocess.DEVNULL, cwd=TOP) as process:
         time.sleep(1)
         process.kill()
         process.wait(10)
