@@ -40,6 +40,7 @@ struct task {
 struct open_trainer {
     const struct trainer_ops *ops; /* null: this place is free */
     void *trainer;
+    struct config *config; /* of that node; the trainer points into it */
     uint32_t node;
     bool in_use;
     uint64_t used; /* when last, counted in uses */
@@ -167,9 +168,11 @@ static enum status open_trainer(struct training *t, struct open_trainer *place, 
                                     .note = on_note,
                                     .note_context = place};
     const enum status status = job_trainer_open(&job, &place->ops, &place->trainer, err);
-    if (status != STATUS_OK)
+    place->config = config;
+    if (status != STATUS_OK) {
         place->ops = nullptr;
-    free(config);
+        free(config);
+    }
     return status;
 }
 
@@ -199,6 +202,7 @@ static enum status acquire(struct training *t, struct task *task, struct error *
     const struct trainer_ops *const other_ops =
         place->ops != nullptr && place->node != task->what.node ? place->ops : nullptr;
     void *const other = place->trainer;
+    struct config *const other_config = place->config;
     const bool is_open = place->ops != nullptr && other_ops == nullptr;
     enum status status = STATUS_OK;
     place->in_use = true;
@@ -208,8 +212,10 @@ static enum status acquire(struct training *t, struct task *task, struct error *
     if (!is_open) {
         place->ops = nullptr;
         pthread_mutex_unlock(&t->mutex);
-        if (other_ops != nullptr)
+        if (other_ops != nullptr) {
             other_ops->close(other);
+            free(other_config);
+        }
         status = open_trainer(t, place, err);
         pthread_mutex_lock(&t->mutex);
     }
@@ -429,8 +435,11 @@ void training_close(struct training *t)
     for (uint32_t i = 0; i < t->thread_count; i++)
         pthread_join(t->threads[i], nullptr);
     for (uint32_t i = 0; i < TRAINERS_OPEN_MAX; i++) {
-        if (t->trainers[i].ops != nullptr)
-            t->trainers[i].ops->close(t->trainers[i].trainer);
+        struct open_trainer *const place = &t->trainers[i];
+        if (place->ops == nullptr)
+            continue;
+        place->ops->close(place->trainer);
+        free(place->config);
     }
     if (t->file >= 0)
         close(t->file);

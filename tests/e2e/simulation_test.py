@@ -128,6 +128,17 @@ def programs_train_too():
     raise AssertionError(f"a trainer outlives the simulation: {running}")
 
 
+def a_program_that_died_is_started_again():
+    told = SCRATCH / "again-told"
+    shutil.rmtree(told, ignore_errors=True)
+    told.mkdir(parents=True)
+    program = f'echo "$FEDRA_JOB $FEDRA_NODE" >>{told}/$FEDRA_PART; [ $(wc -l <{told}/$FEDRA_PART) != 1 ] || exit 7; exec examples/trainers/copy.sh'
+    folder, _ = simulate("again", 3, {"convergence.max_rounds": 2, "train.command": program}, example="copy")
+    assert [line["accepted"] for line in metrics(folder)] == [3, 3], metrics(folder)
+    for node in range(3):
+        assert (told / str(node)).read_text() == f"copy node-00{node}\n" * 2, (told / str(node)).read_text()
+
+
 def latencies_come_from_a_table():
     table = SCRATCH / "latencies.txt"
     SCRATCH.mkdir(parents=True, exist_ok=True)
@@ -173,6 +184,7 @@ def main():
     tap.case("nodes_that_come_and_go_do_not_stop_it", nodes_that_come_and_go_do_not_stop_it)
     tap.case("faults_do_not_lose_rounds", faults_do_not_lose_rounds)
     tap.case("programs_train_too", programs_train_too)
+    tap.case("a_program_that_died_is_started_again", a_program_that_died_is_started_again)
     tap.case("latencies_come_from_a_table", latencies_come_from_a_table)
     tap.case("wrong_usage_is_named", wrong_usage_is_named)
     tap.case("an_interruption_ends_it", an_interruption_ends_it)
