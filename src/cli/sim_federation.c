@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "cli/config_command.h"
 #include "cli/options.h"
+#include "cli/sweep_run.h"
 #include "cli/up_summary.h"
 #include "host/clock.h"
 #include "host/run_setup.h"
@@ -37,6 +38,7 @@ struct federation_options {
     bool quiet;
     bool trace;
     struct option_list sets;
+    struct sweep_options sweep;
 };
 
 static volatile sig_atomic_t interrupted;
@@ -48,7 +50,8 @@ static void on_signal(int number)
 
 static int parse(int argc, char **argv, struct federation_options *options)
 {
-    const struct option_spec specs[] = {
+    enum { OWN = 8 };
+    struct option_spec specs[OWN + SWEEP_OPTIONS] = {
         {"nodes", 'n', "N", "how many nodes [100]", .number = &options->nodes, .min = 1,
          .max = SIM_NODES_MAX},
         {"seed", 0, "S", "instead of job.seed", .number = &options->seed, .min = 0,
@@ -63,11 +66,16 @@ static int parse(int argc, char **argv, struct federation_options *options)
          .flag = &options->trace},
         {"label", 0, "WORD", "end with one line \"WORD: outcome=...\"", .text = &options->label},
     };
+    sweep_options_specs(&options->sweep, specs + OWN);
     const struct option_table table = {
-        .usage = "sim FILE [--nodes N] [--seed S] [--run-dir DIR] [--set KEY=VALUE]...",
+        .usage = "sim FILE [--nodes N] [--seed S] [--run-dir DIR] [--set KEY=VALUE]... "
+                 "[--sweep KEY=VALUE,VALUE,...]... [--repeat R] [--html FILE]",
         .help = "Runs the job of a configuration in this one process, on virtual time: its nodes "
                 "train for real, their speeds, links and absences are those of simulation.* "
-                "(docs/simulation.md). One seed gives one result. Exit code: 0 converged or "
+                "(docs/simulation.md). One seed gives one result. With --sweep "
+                "or --repeat: runs the job with each of the values and several seeds, each in a "
+                "process and a folder of its own, and compares them; the same again goes on with "
+                "a sweep that was interrupted. Exit code: 0 converged or "
                 "exhausted, 3 diverged, 130 Ctrl-C, 1 a fault, 2 wrong usage or configuration.",
         .specs = specs,
         .spec_count = sizeof(specs) / sizeof(*specs),
@@ -188,12 +196,30 @@ bool sim_federation_is_wanted(int argc, char **argv)
     return argc > 1 && argv[1][0] != '-';
 }
 
+/* Several runs in the place of one. */
+static int sweep(const struct federation_options *options)
+{
+    const struct sweep_base base = {.file = options->file,
+                                    .nodes = options->nodes,
+                                    .seed = options->seed,
+                                    .folder = options->folder,
+                                    .sets = &options->sets};
+    if (options->trace || options->label != nullptr || options->threads > 0) {
+        fprintf(stderr, "fedra sim: --trace, --label and --threads are for one run, not for the "
+                        "many of a sweep\n");
+        return EXIT_USAGE;
+    }
+    return sweep_run(&options->sweep, &base);
+}
+
 int sim_federation(int argc, char **argv)
 {
     struct federation_options options = {.nodes = NODES_DEFAULT, .seed = UINT64_MAX};
     const int early = parse(argc, argv, &options);
     if (early >= 0)
         return early;
+    if (sweep_is_wanted(&options.sweep))
+        return sweep(&options);
     struct config *const config = malloc(sizeof(*config));
     CHECK(config != nullptr);
     signal(SIGPIPE, SIG_IGN);

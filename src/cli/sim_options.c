@@ -61,10 +61,9 @@ int sim_options_parse(int argc, char **argv, struct sim_request *ret_request)
         {"faults", 0, nullptr, "list the faults", .flag = &request.list},
     };
     const struct option_table table = {
-        .usage =
-            "sim FILE [--nodes N] [--seed S] [--run-dir DIR] [--set KEY=VALUE]... | "
-            "sim [--seeds A..B] [--minutes M] [--nodes N] [--only FAULT,...] [--set NAME=N,...] "
-            "[--shrink]",
+        .usage = "sim FILE [--nodes N] [--seed S] [--run-dir DIR] [--set KEY=VALUE]... [--sweep "
+                 "KEY=VALUE,VALUE,...]... [--repeat R] | sim [--seeds A..B] [--minutes M] [--nodes "
+                 "N] [--only FAULT,...] [--set NAME=N,...] [--shrink]",
         .help =
             "With a FILE: runs the job of that configuration on virtual time, with real "
             "training (docs/simulation.md; `fedra sim FILE --help` lists its options). Without: "

@@ -9,6 +9,7 @@
 
 #include "base/check.h"
 #include "cli/config_command.h"
+#include "cli/last_line.h"
 #include "cli/node_command.h"
 #include "cli/up_children.h"
 #include "cli/up_resume.h"
@@ -40,7 +41,6 @@ enum {
     END_COORDINATOR_MS = 10000,  /* what the coordinator gets to cancel the job */
     SECOND_SIGNAL_MS = 100, /* sooner it is the same one, sent to us and to our process group */
     WATCH_MS = 50,
-    LAST_LINE_MAX = 512,
     DISK_BYTES_MIN = 1 << 20, /* with less in the run's folder its processes die of it */
 };
 
@@ -187,17 +187,8 @@ static void on_signal(uv_signal_t *handle, int number)
 
 static void say_last_line(const struct child *child)
 {
-    char line[LAST_LINE_MAX];
-    char last[LAST_LINE_MAX] = "";
-    FILE *const file = fopen(child->output, "re");
-    if (file == nullptr)
-        return;
-    if (fseek(file, -(LAST_LINE_MAX - 1), SEEK_END) != 0)
-        (void)!fseek(file, 0, SEEK_SET); /* it is shorter than that */
-    while (fgets(line, sizeof(line), file) != nullptr)
-        memcpy(last, line, sizeof(last));
-    fclose(file);
-    last[strcspn(last, "\n")] = 0;
+    char last[LAST_LINE_MAX];
+    last_line_read(child->output, last);
     if (last[0] != 0)
         fprintf(stderr, "fedra up: the last it said: %s\n", last);
 }
