@@ -34,14 +34,13 @@ struct again {
 };
 
 static const char no_updates[] =
-    "versions were not computed again: their updates were not kept (audit.keep_updates)";
+    "not computed again: their updates were not kept (audit.keep_updates)";
 static const char no_model[] =
-    "versions were not computed again: the model before is not kept (limits.models_keep)";
-static const char no_state[] =
-    "versions were not computed again: the optimiser's state before is not kept";
+    "not computed again: the model before is not kept (limits.models_keep)";
+static const char no_state[] = "not computed again: the optimiser's state before is not kept";
 static const char no_settings[] =
-    "versions were not computed again: the record lacks a parameter of the rule or optimiser";
-static const char damaged[] = "versions were not computed again: what they need is damaged";
+    "not computed again: the record lacks a parameter of the rule or optimiser";
+static const char damaged[] = "not computed again: what they need is damaged";
 
 /* The layout of all models, from the first one that is of the record's. */
 static enum status learn_layout(struct audit *audit, const uint8_t *bytes, size_t size,

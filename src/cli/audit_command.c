@@ -40,8 +40,8 @@ static void write_job(const struct audit_job *job)
            job->rounds);
     for (uint32_t i = 0; i < job->gap_count; i++) {
         const struct audit_gap *const gap = &job->gaps[i];
-        printf("  not checked, %" PRIu64 " times from version %" PRIu64 " to %" PRIu64 ": %s\n",
-               gap->count, gap->first, gap->last, gap->what);
+        printf("  not checked (%" PRIu64 ", version %" PRIu64 " to %" PRIu64 "): %s\n", gap->count,
+               gap->first, gap->last, gap->what);
     }
 }
 

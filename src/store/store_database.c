@@ -53,8 +53,8 @@ static const char *const migrations[STORE_SCHEMA_VERSION] = {
 
     /* seal: store_job_digest of the row, empty until it is written next. sequence: of the commit
      * that wrote the row; 0: one of before. */
-    "ALTER TABLE state ADD COLUMN seal BLOB NOT NULL DEFAULT x'';"
-    "ALTER TABLE members ADD COLUMN sequence INTEGER NOT NULL DEFAULT 0;",
+    ("ALTER TABLE state ADD COLUMN seal BLOB NOT NULL DEFAULT x'';"
+     "ALTER TABLE members ADD COLUMN sequence INTEGER NOT NULL DEFAULT 0;"),
 };
 
 const char *store_database_schema(uint32_t version)

@@ -379,6 +379,22 @@ static void close_work(struct work *work)
         rmdir(work->folder);
 }
 
+/* Whoever made the file may have put views, triggers or functions into it: none of them runs. */
+static void distrust(sqlite3 *db)
+{
+    static const struct {
+        int option;
+        int value;
+    } settings[] = {{SQLITE_DBCONFIG_DEFENSIVE, 1},
+                    {SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0},
+                    {SQLITE_DBCONFIG_ENABLE_VIEW, 0},
+                    {SQLITE_DBCONFIG_ENABLE_TRIGGER, 0}};
+    for (size_t i = 0; i < sizeof(settings) / sizeof(*settings); i++)
+        (void)sqlite3_db_config(db, settings[i].option, settings[i].value, nullptr);
+    /* Cells that point out of their page are damage, not memory. */
+    (void)sqlite3_exec(db, "PRAGMA cell_size_check=ON", nullptr, nullptr, nullptr);
+}
+
 static enum status open_copy(struct work *work, struct error *err)
 {
     char uri[DURABLE_PATH_MAX + 32] = "file:";
@@ -391,8 +407,10 @@ static enum status open_copy(struct work *work, struct error *err)
     }
     snprintf(uri + used, sizeof(uri) - used, "?immutable=1");
     const int flags = SQLITE_OPEN_READONLY | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX;
-    if (sqlite3_open_v2(uri, &work->snapshot.db, flags, nullptr) == SQLITE_OK)
+    if (sqlite3_open_v2(uri, &work->snapshot.db, flags, nullptr) == SQLITE_OK) {
+        distrust(work->snapshot.db);
         return STATUS_OK;
+    }
     const enum status status =
         error_set(err, STATUS_IO, "cannot open a copy of %s: %s", work->path,
                   work->snapshot.db != nullptr ? sqlite3_errmsg(work->snapshot.db) : "no memory");

@@ -68,10 +68,11 @@ def so_is_one_with_a_robust_rule_late_updates_and_momentum():
 
 
 def so_is_one_where_momentum_stands_in_and_the_last_rounds_are_kept():
-    """Of adam the state before the first kept round is needed: it was kept with the updates."""
+    """Of adam the state before the first kept round is needed: it was kept with the updates. Buckets are drawn by the record's seed."""
     run = finished("stand_in", 6, {**SLOW, "convergence.max_rounds": 9, "aggregation.late_updates": "momentum",
                                    "optimiser.kind": "adam", "optimiser.learning_rate": 0.1, "audit.keep_updates": 3,
-                                   "limits.models_keep": 5})
+                                   "limits.models_keep": 5, "robust.rule": "geometric_median", "robust.pre": "bucketing",
+                                   "robust.tolerance": 0.1})
     assert sum(line["stand_ins"] for line in run.metrics()) > 0, "nobody was late"
     job = clean(run.folder)
     assert job["rounds"] == 9 and job["recomputed"] == 3, job
