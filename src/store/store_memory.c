@@ -1,10 +1,13 @@
 /*
  * store_memory.c - a store in memory whose crash loses exactly what no commit made durable.
  *
- * Every table is an array of rows in the order of their arrival; searching is linear, which is
- * enough for tests and simulated jobs. Not here: the checks of arguments (store.c).
+ * Every table is an array of rows in the order of their arrival, but members, which are in the
+ * order of their names. Receipts are found by a hash; other searches are linear, in the number of
+ * versions. Not here: the checks of arguments (store.c).
  */
 #include "store/store_memory.h"
+
+#include "store/row_index.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -66,6 +69,7 @@ struct store_memory {
     uint64_t evidence_sequence;
     ROWS(version_row) versions;
     ROWS(receipt_row) receipts;
+    struct row_index receipt_index; /* by node, round and fork */
     ROWS(store_member) members;
     ROWS(model_row) models;
     ROWS(certificate_row) certificates;
@@ -262,14 +266,30 @@ static enum status check_conflict(const struct store_memory *store,
     return STATUS_OK;
 }
 
+static uint64_t receipt_hash(uint32_t fork, uint64_t round, const char *node)
+{
+    return row_index_hash(node, round * 31 + fork);
+}
+
+static bool is_receipt_of(const struct receipt_row *row, uint32_t fork, uint64_t round,
+                          const char *node)
+{
+    return row->fork == fork && row->round == round && strcmp(row->node, node) == 0;
+}
+
 /* Adds a receipt at the end; EXISTS where its update was counted or, if dropped, dropped before. */
 static enum status add_receipt(struct store_memory *store, struct receipt_row row,
                                struct error *err)
 {
-    for (size_t i = 0; i < store->receipts.count; i++) {
-        const struct receipt_row *const old = &store->receipts.items[i];
-        const bool counted = row.reason[0] == '\0';
-        if (old->fork != row.fork || old->round != row.round || strcmp(old->node, row.node) != 0 ||
+    const uint64_t hash = receipt_hash(row.fork, row.round, row.node);
+    const bool counted = row.reason[0] == '\0';
+    uint64_t cursor = hash;
+    for (;;) {
+        const ptrdiff_t at = row_index_next(&store->receipt_index, hash, &cursor);
+        if (at == ROW_INDEX_NONE)
+            break;
+        const struct receipt_row *const old = &store->receipts.items[at];
+        if (!is_receipt_of(old, row.fork, row.round, row.node) ||
             (old->reason[0] == '\0') != counted)
             continue;
         if (counted || digest_equal(&old->payload_digest, &row.payload_digest))
@@ -277,8 +297,19 @@ static enum status add_receipt(struct store_memory *store, struct receipt_row ro
                              row.node, (unsigned long long)row.round,
                              counted ? "counted" : "dropped");
     }
+    row_index_add(&store->receipt_index, hash, store->receipts.count);
     store->receipts.items[store->receipts.count++] = row;
     return STATUS_OK;
+}
+
+/* The latest first, as row_index_drop wants it. */
+static void cut_receipts(struct store_memory *store, size_t count)
+{
+    while (store->receipts.count > count) {
+        const struct receipt_row *const row = &store->receipts.items[--store->receipts.count];
+        row_index_drop(&store->receipt_index, receipt_hash(row->fork, row->round, row->node),
+                       store->receipts.count);
+    }
 }
 
 /* Room was made. On an error the caller cuts the rows off again. */
@@ -305,15 +336,30 @@ static enum status add_receipts(struct store_memory *store, const struct store_c
     return status;
 }
 
+/* Where the first member is whose name is not before name, or is after it. */
+static size_t find_member(const struct store_memory *store, const char *name, bool is_after)
+{
+    size_t first = 0;
+    size_t end = store->members.count;
+    while (first < end) {
+        const size_t middle = first + (end - first) / 2;
+        const int order = strcmp(store->members.items[middle].name, name);
+        if (order < 0 || (is_after && order == 0))
+            first = middle + 1;
+        else
+            end = middle;
+    }
+    return first;
+}
+
 /* Room was made; cannot fail. */
 static void add_member(struct store_memory *store, const struct store_member *member)
 {
-    for (size_t i = 0; i < store->members.count; i++)
-        if (strcmp(store->members.items[i].name, member->name) == 0) {
-            store->members.items[i] = *member;
-            return;
-        }
-    store->members.items[store->members.count++] = *member;
+    struct store_member *const items = store->members.items;
+    const size_t at = find_member(store, member->name, false);
+    if (at == store->members.count || strcmp(items[at].name, member->name) != 0)
+        memmove(items + at + 1, items + at, (store->members.count++ - at) * sizeof(*items));
+    items[at] = *member;
 }
 
 static enum status make_room(struct store_memory *store, const struct store_commit *commit,
@@ -322,6 +368,9 @@ static enum status make_room(struct store_memory *store, const struct store_comm
     enum status status = GROW(store->versions, 1, err);
     if (status == STATUS_OK)
         status = GROW(store->receipts, commit->counted_count + commit->dropped_count, err);
+    if (status == STATUS_OK)
+        status =
+            row_index_reserve(&store->receipt_index, commit->counted_count + commit->dropped_count);
     if (status == STATUS_OK)
         status = GROW(store->members, commit->member_count, err);
     return status;
@@ -391,7 +440,7 @@ static enum status commit(struct store *base, const struct store_commit *commit,
         bytes_deinit(&row.record);
         bytes_deinit(&row.metrics);
         bytes_deinit(&learn_state);
-        store->receipts.count = receipts_before;
+        cut_receipts(store, receipts_before);
         return status;
     }
     row.version.sequence = store->versions.count + 1;
@@ -476,9 +525,14 @@ static enum status find_receipt(struct store *base, uint32_t fork, uint64_t roun
 {
     const struct store_memory *const store = (const struct store_memory *)base;
     const struct receipt_row *found = nullptr;
-    for (size_t i = 0; i < store->receipts.count; i++) {
-        const struct receipt_row *const row = &store->receipts.items[i];
-        if (row->fork == fork && row->round == round && strcmp(row->node, node) == 0 &&
+    const uint64_t hash = receipt_hash(fork, round, node);
+    uint64_t cursor = hash;
+    for (;;) {
+        const ptrdiff_t at = row_index_next(&store->receipt_index, hash, &cursor);
+        if (at == ROW_INDEX_NONE)
+            break;
+        const struct receipt_row *const row = &store->receipts.items[at];
+        if (is_receipt_of(row, fork, round, node) &&
             digest_equal(&row->payload_digest, payload_digest) &&
             (found == nullptr || row->reason[0] == '\0'))
             found = row;
@@ -495,15 +549,10 @@ static enum status find_member_after(struct store *base, const char *name,
                                      struct store_member *ret_member, struct error *err)
 {
     const struct store_memory *const store = (const struct store_memory *)base;
-    const struct store_member *found = nullptr;
-    for (size_t i = 0; i < store->members.count; i++) {
-        const struct store_member *const row = &store->members.items[i];
-        if (strcmp(row->name, name) > 0 && (found == nullptr || strcmp(row->name, found->name) < 0))
-            found = row;
-    }
-    if (found == nullptr)
+    const size_t at = find_member(store, name, true);
+    if (at == store->members.count)
         return error_set(err, STATUS_NOT_FOUND, "no such member");
-    *ret_member = *found;
+    *ret_member = store->members.items[at];
     return STATUS_OK;
 }
 
@@ -666,6 +715,7 @@ static void close_store(struct store *base)
     bytes_deinit(&store->learn_state);
     free(store->versions.items);
     free(store->receipts.items);
+    row_index_deinit(&store->receipt_index);
     free(store->members.items);
     free(store->models.items);
     free(store->certificates.items);
