@@ -92,6 +92,7 @@ struct sim_plan {
     uint32_t node_disk_faults;
     uint32_t zombies; /* second coordinators */
     uint64_t life_ns; /* of an identity, under ROTATE */
+    bool is_mldsa;    /* signatures are ML-DSA-65's, without randomness; else a keyed hash */
     uint32_t partitions;
     uint32_t stops;
     uint32_t pauses;

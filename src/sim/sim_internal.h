@@ -13,6 +13,7 @@
 #include "host/model_file.h"
 #include "robust/accumulator.h"
 #include "sim/keyed_signer.h"
+#include "sim/sim_mldsa.h"
 #include "sim/sim_work.h"
 #include "store/outbox.h"
 #include "store/store_memory.h"
@@ -236,6 +237,9 @@ struct world {
     struct verifier verifier;           /* of all keys there ever are */
     struct keyed_ring coordinator_ring; /* of those that the coordinator knows, and are valid */
     struct verifier coordinator_verifier;
+    struct mldsa_keys *mldsa; /* null: keyed hashes */
+    struct mldsa_ring mldsa_all;
+    struct mldsa_ring mldsa_coordinator;
     struct signer signer;     /* the coordinator's */
     struct session *sessions; /* from 1 */
     uint64_t session_count;
@@ -290,6 +294,8 @@ struct process *sim_process(struct world *w, uint32_t process);
 uint64_t sim_clock(const struct world *w, const struct process *process);
 /* Replaces the process's one timer; deadline_ns is of its clock, NO_DEADLINE stops it. */
 void sim_set_timer(struct world *w, uint32_t process, uint64_t deadline_ns);
+/* A word more in the digest of the run. */
+void sim_mix(struct world *w, uint64_t word);
 void sim_tell(struct world *w, const struct traces *traces, uint32_t process);
 __attribute__((format(printf, 2, 3))) void sim_narrate(struct world *w, const char *format, ...);
 /* An oracle was not satisfied: the first text is kept. */
@@ -376,7 +382,11 @@ void oracle_chain(struct world *w, const struct record_head *head, const struct 
 
 /* ---- sim_rotation.c ---- */
 
+/* Signers and verifiers, by the names that the world has. */
 void rotation_make(struct world *w);
+void rotation_free(struct world *w);
+/* The generation of the key that a node signs under. */
+uint32_t rotation_generation(const struct world *w, uint32_t index);
 /* A process's identity is read from its files. */
 void rotation_start(struct world *w, uint32_t index);
 /* HAPPEN_RENEW. */

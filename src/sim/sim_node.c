@@ -118,7 +118,7 @@ void node_send_update(struct world *w, uint32_t index, struct slice envelope,
     w->tickets = sim_grow(w->tickets, &w->ticket_capacity, update->ticket, sizeof(*w->tickets));
     w->offers = sim_grow(w->offers, &w->offer_capacity, update->ticket, sizeof(struct offer *));
     w->tickets[update->ticket] = (struct ticket){index, node->process.incarnation, node->session,
-                                                 push_id, keyed_generation(&node->signer.key_id)};
+                                                 push_id, rotation_generation(w, index)};
     sim_send_up(w, update);
 }
 

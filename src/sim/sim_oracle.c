@@ -204,10 +204,10 @@ void oracle_machine(struct world *w, const struct traces *traces)
 void oracle_beacon(struct world *w, uint64_t session)
 {
     const struct coordinator *const c = &w->server.machine;
-    const uint32_t index = roster_find_session(&c->roster, session);
+    const uint32_t index = roster_find(&c->roster, w->names[w->sessions[session].node]);
     struct store_version latest;
     struct store_summary summary;
-    if (index == NO_MEMBER)
+    if (session == 0 || index == NO_MEMBER || c->roster.members[index].session != session)
         return;
     const struct member *const member = &c->roster.members[index];
     if (!member->selected || !member->told || member->works_for != 0 || member->recalling ||
@@ -315,6 +315,7 @@ void oracle_commit(struct world *w, const struct coordinator_effect *effect)
     w->result->versions++;
     w->result->outcome = effect->outcome;
     oracle_chain(w, &record->head, &version.id);
+    sim_mix(w, load_u64le(version.id.bytes)); /* of everything that was signed up to now */
     check_set(w, record);
     if (w->server.cancelled && record->head.accepted_count > 0) {
         if (!w->server.is_on_its_way)

@@ -20,7 +20,10 @@ static const char *const texts[] = {
 #undef X
 };
 
-enum { STREAM_PLAN = 1 };
+enum {
+    STREAM_PLAN = 1,
+    MLDSA_EVERY = 100, /* seeds; these are of few nodes: it is slow */
+};
 
 const char *sim_fault_name(enum sim_fault fault)
 {
@@ -167,7 +170,8 @@ void sim_plan_draw(uint64_t seed, uint32_t nodes, uint32_t faults, struct sim_pl
     random_init(&random, seed, STREAM_PLAN, 0);
     struct sim_plan plan = {.seed = seed};
     const uint32_t drawn = 2 + (uint32_t)random_below(&random, 19);
-    plan.nodes = nodes > 0 ? nodes : drawn;
+    plan.is_mldsa = seed % MLDSA_EVERY == 0 && nodes == 0;
+    plan.nodes = nodes > 0 ? nodes : plan.is_mldsa ? 2 + drawn % 4 : drawn;
     CHECK(plan.nodes <= SIM_NODES_MAX);
     for (int i = 0; i < SIM_FAULT_COUNT; i++) {
         /* A job that is cancelled or diverges is a short one: seldom. */

@@ -36,12 +36,45 @@ static bool is_valid(void *context, uint32_t index, uint32_t generation)
            !is_over(w, generation);
 }
 
+static void make_signer(struct world *w, struct signer *signer, uint32_t index, uint32_t generation)
+{
+    if (w->mldsa != nullptr)
+        mldsa_signer_init(signer, w->mldsa, index, generation);
+    else
+        keyed_signer_init(signer, &w->ring, index, generation);
+}
+
 void rotation_make(struct world *w)
 {
     w->coordinator_ring = w->ring;
     w->coordinator_ring.is_valid = is_valid;
     w->coordinator_ring.context = w;
-    keyed_verifier_init(&w->coordinator_verifier, &w->coordinator_ring);
+    w->mldsa = w->plan->is_mldsa ? mldsa_keys_create(&w->ring) : nullptr;
+    w->mldsa_all = (struct mldsa_ring){w->mldsa, &w->ring};
+    w->mldsa_coordinator = (struct mldsa_ring){w->mldsa, &w->coordinator_ring};
+    if (w->mldsa != nullptr) {
+        mldsa_verifier_init(&w->verifier, &w->mldsa_all);
+        mldsa_verifier_init(&w->coordinator_verifier, &w->mldsa_coordinator);
+    } else {
+        keyed_verifier_init(&w->verifier, &w->ring);
+        keyed_verifier_init(&w->coordinator_verifier, &w->coordinator_ring);
+    }
+    make_signer(w, &w->signer, w->plan->nodes, 0);
+}
+
+void rotation_free(struct world *w)
+{
+    mldsa_keys_destroy(w->mldsa);
+}
+
+static uint32_t generation_of(const struct world *w, const struct digest *key_id)
+{
+    return w->mldsa != nullptr ? mldsa_generation(w->mldsa, key_id) : keyed_generation(key_id);
+}
+
+uint32_t rotation_generation(const struct world *w, uint32_t index)
+{
+    return generation_of(w, &w->nodes[index].signer.key_id);
 }
 
 static void renew_later(struct world *w, uint32_t index)
@@ -54,11 +87,12 @@ static void renew_later(struct world *w, uint32_t index)
 
 static void sign_under(struct world *w, uint32_t index, uint32_t generation)
 {
-    keyed_signer_init(&w->nodes[index].signer, &w->ring, index, generation);
+    make_signer(w, &w->nodes[index].signer, index, generation);
 }
 
 void rotation_start(struct world *w, uint32_t index)
 {
+    sign_under(w, index, w->nodes[index].generation);
     if (!rotates(w))
         return;
     w->nodes[index].generation = (uint32_t)(w->now_ns / half_ns(w));
@@ -118,5 +152,5 @@ void rotation_sign_again(struct world *w, uint32_t index, const struct envelope 
 
 bool rotation_explains(const struct world *w, uint32_t index, uint32_t generation)
 {
-    return generation != keyed_generation(&w->nodes[index].signer.key_id) || is_over(w, generation);
+    return generation != rotation_generation(w, index) || is_over(w, generation);
 }

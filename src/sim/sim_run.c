@@ -329,7 +329,6 @@ static void make_processes(struct world *w)
         node->slowness = random_unit(&w->random) < w->plan->slow_share ? times : 1;
         node->liar = i >= w->plan->nodes - w->plan->liars;
         CHECK(outbox_memory_open(&node->outbox) == STATUS_OK);
-        keyed_signer_init(&node->signer, &w->ring, i, 0);
         bytes_init(&node->old_envelope, ENVELOPE_BYTES_MAX);
         sim_push(w, sim_happening(w, HAPPEN_START, i, random_below(&w->random, SECOND)));
     }
@@ -366,8 +365,6 @@ static void make_names(struct world *w)
         w->name_pointers[i] = w->names[i];
     }
     w->ring = (struct keyed_ring){.names = w->name_pointers, .count = nodes + 1};
-    keyed_verifier_init(&w->verifier, &w->ring);
-    keyed_signer_init(&w->signer, &w->ring, nodes, 0);
     rotation_make(w);
 }
 
@@ -437,6 +434,7 @@ static void free_world(struct world *w)
     free(w->cut_up);
     free(w->cut_down);
     links_free(w);
+    rotation_free(w);
     free(w->outcome);
     free(w->sessions);
     free(w->tickets);

@@ -17,6 +17,7 @@ enum kind {
     KIND_SECONDS, /* of ns */
     KIND_SHARE,
     KIND_FAULT, /* a bit of faults: 0 or 1 */
+    KIND_BOOL,
 };
 
 struct field {
@@ -54,6 +55,7 @@ static const struct field fields[] = {
     {"max_staleness", KIND_U32, AT(machine.max_staleness), 1, STALENESS_MAX},
     {"cooldown_rounds", KIND_U32, AT(machine.cooldown_rounds), 0, 1000000},
     {"models_keep", KIND_U32, AT(models_keep), 0, 1000000},
+    {"mldsa", KIND_BOOL, AT(is_mldsa), 0, 1},
     {"heal_s", KIND_SECONDS, AT(heal_ns), 1, 1000000},
     {"end_s", KIND_SECONDS, AT(end_ns), 0.001, 100000000},
 };
@@ -79,6 +81,7 @@ double sim_set_get(const struct sim_plan *plan, uint32_t index)
     uint32_t small = 0;
     uint64_t large = 0;
     double share = 0;
+    bool is_so = false;
     switch (field->kind) {
     case KIND_U32:
         memcpy(&small, place, sizeof(small));
@@ -94,6 +97,9 @@ double sim_set_get(const struct sim_plan *plan, uint32_t index)
         return share;
     case KIND_FAULT:
         return plan->faults >> field->offset & 1;
+    case KIND_BOOL:
+        memcpy(&is_so, place, sizeof(is_so));
+        return is_so;
     }
     CHECK(!"a field");
 }
@@ -115,6 +121,7 @@ static void set(struct sim_plan *plan, uint32_t index, double value)
     const struct field *const field = &fields[index];
     char *const place = (char *)plan + field->offset;
     const uint32_t small = field->kind == KIND_U32 ? (uint32_t)value : 0;
+    const bool is_so = value != 0;
     const uint64_t large = (uint64_t)(field->kind == KIND_SECONDS ? value * 1e9 + 0.5 : value);
     switch (field->kind) {
     case KIND_U32:
@@ -130,6 +137,9 @@ static void set(struct sim_plan *plan, uint32_t index, double value)
     case KIND_FAULT:
         plan->faults &= ~(1u << field->offset);
         plan->faults |= (uint32_t)value << field->offset;
+        break;
+    case KIND_BOOL:
+        memcpy(place, &is_so, sizeof(is_so));
         break;
     }
     make_fit(plan);

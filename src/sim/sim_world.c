@@ -144,6 +144,11 @@ static const char *member_name(const struct world *w, uint32_t member)
     return member == NO_MEMBER ? nullptr : strrchr(w->server.members[member].name, '/') + 1;
 }
 
+void sim_mix(struct world *w, uint64_t word)
+{
+    w->result->trace_digest = (w->result->trace_digest ^ word) * 0x100000001b3u;
+}
+
 void sim_tell(struct world *w, const struct traces *traces, uint32_t process)
 {
     for (uint32_t i = 0; i < traces->count; i++) {
@@ -152,7 +157,7 @@ void sim_tell(struct world *w, const struct traces *traces, uint32_t process)
         const uint64_t words[] = {w->now_ns,   record.a,      record.b, record.member,
                                   record.kind, record.reason, process};
         for (size_t j = 0; j < sizeof(words) / sizeof(*words); j++)
-            w->result->trace_digest = (w->result->trace_digest ^ words[j]) * 0x100000001b3u;
+            sim_mix(w, words[j]);
         if (w->story == nullptr)
             continue;
         char line[256];

@@ -93,6 +93,27 @@ static void one_seed_gives_one_run(void **state)
     }
 }
 
+/* The ids of versions are digests over all signatures in them, and are in the digest of the run. */
+static void a_run_with_ml_dsa_is_the_same_again(void **state)
+{
+    struct sim_plan plan;
+    struct sim_result first;
+    struct sim_result again;
+    sim_plan_draw(100, 0, SIM_ALL_FAULTS, &plan);
+    assert_true(plan.is_mldsa && plan.nodes <= 5);
+    plan.faults |= 1u << SIM_ROTATE;
+    plan.machine.rounds_max = 4;
+    run(&plan, &first);
+    run(&plan, &again);
+    assert_memory_equal(&first, &again, sizeof(first));
+    assert_true(first.counted > 0);
+    plan.is_mldsa = false;
+    run(&plan, &again);
+    assert_int_equal(first.counted, again.counted);
+    assert_int_equal(first.versions, again.versions);
+    assert_true(first.trace_digest != again.trace_digest);
+}
+
 static void a_fault_that_is_left_out_changes_no_other(void **state)
 {
     for (uint64_t seed = 1; seed <= 50; seed++) {
@@ -191,6 +212,7 @@ int main(void)
         cmocka_unit_test(no_promise_is_broken_under_any_fault),
         cmocka_unit_test(each_fault_alone_breaks_no_promise),
         cmocka_unit_test(one_seed_gives_one_run),
+        cmocka_unit_test(a_run_with_ml_dsa_is_the_same_again),
         cmocka_unit_test(a_fault_that_is_left_out_changes_no_other),
         cmocka_unit_test(a_job_that_does_not_end_in_its_time_fails),
         cmocka_unit_test(a_story_tells_what_machines_and_world_do),
