@@ -141,6 +141,28 @@ static void states_belong_to_one_update_and_end(struct world *world)
                      STATUS_OK);
 }
 
+static void what_is_counted_or_dropped_stays_so(struct world *world)
+{
+    static const enum outbox_state finals[] = {OUTBOX_COUNTED, OUTBOX_DROPPED};
+    for (uint64_t i = 0; i < 2; i++) {
+        struct outbox_update update;
+        const struct outbox_key key = {.round = 1 + i};
+        const struct slice envelope = {(const uint8_t *)"envelope", 8};
+        uint64_t sequence = 0;
+        assert_int_equal(outbox_put(world->outbox, &key, envelope, nullptr, 0, &sequence, nullptr),
+                         STATUS_OK);
+        assert_int_equal(outbox_set_state(world->outbox, sequence, finals[i], "first", nullptr),
+                         STATUS_OK);
+        assert_int_equal(outbox_set_state(world->outbox, sequence, finals[1 - i], "no", nullptr),
+                         STATUS_INVAL);
+        assert_int_equal(outbox_set_state(world->outbox, sequence, finals[i], "no", nullptr),
+                         STATUS_OK);
+        assert_int_equal(outbox_get(world->outbox, &update, nullptr), STATUS_OK);
+        assert_int_equal(update.state, finals[i]);
+        assert_string_equal(update.detail, "first");
+    }
+}
+
 static void the_highest_epoch_is_remembered(struct world *world)
 {
     assert_int_equal(outbox_epoch(world->outbox), 0);
@@ -309,9 +331,8 @@ struct test_case {
 
 #define CASE(name) {#name, name}
 static const struct test_case cases[] = {
-    CASE(the_last_update_is_kept_over_restarts),
-    CASE(bad_arguments_leave_the_update_alone),
-    CASE(states_belong_to_one_update_and_end),
+    CASE(the_last_update_is_kept_over_restarts), CASE(bad_arguments_leave_the_update_alone),
+    CASE(states_belong_to_one_update_and_end),   CASE(what_is_counted_or_dropped_stays_so),
     CASE(the_highest_epoch_is_remembered),
 };
 enum { CASE_COUNT = sizeof(cases) / sizeof(*cases) };

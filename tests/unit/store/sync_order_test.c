@@ -7,9 +7,11 @@
 #include "store/durable_file.h"
 #include "store/kept_updates.h"
 #include "store/outbox.h"
+#include "store/store_sqlite.h"
 
 #include "testing.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,6 +23,8 @@
 /* w write, s sync of a file, f sync of a folder, r rename. */
 static char record[256];
 static size_t record_size;
+static bool folders_fail; /* to be synced */
+static bool data_fails;   /* to be synced */
 
 static void note(char what)
 {
@@ -49,12 +53,20 @@ ssize_t __wrap_pwrite64(int fd, const void *data, size_t size, off_t at);
 int __wrap_fsync(int fd)
 {
     note(kind_of(fd));
+    if (folders_fail && kind_of(fd) == 'f') {
+        errno = EIO;
+        return -1;
+    }
     return __real_fsync(fd);
 }
 
 int __wrap_fdatasync(int fd)
 {
     note(kind_of(fd));
+    if (data_fails) {
+        errno = EIO;
+        return -1;
+    }
     return __real_fdatasync(fd);
 }
 
@@ -96,6 +108,29 @@ static void a_file_is_on_the_disk_before_it_takes_its_place_and_its_name_after(v
     assert_string_equal(record, "wsrf");
 }
 
+/* Its content is in place, its name perhaps not for good. */
+static void a_model_whose_name_is_not_on_the_disk_is_named_by_no_commit(void **state)
+{
+    struct error err = {0};
+    struct store *store = nullptr;
+    uint64_t epoch = 0;
+    const uint8_t instance[STORE_INSTANCE_BYTES] = {1};
+    const struct slice model = {(const uint8_t *)"model", 5};
+    const struct store_sqlite_options options = {folder, "job", 0, nullptr};
+    assert_int_equal(store_sqlite_open(&options, &store, &err), STATUS_OK);
+    assert_int_equal(store_raise_epoch(store, 0, 0, instance, &epoch, &err), STATUS_OK);
+    folders_fail = true;
+    assert_int_equal(store_put_model(store, "model-0", &model, 1, &err), STATUS_IO);
+    folders_fail = false;
+    const struct store_commit commit = {
+        .version = {.epoch = epoch, .id = {{1}}, .model_file = "model-0"}, .record = model};
+    assert_int_equal(store_commit(store, &commit, &err), STATUS_INVAL);
+    assert_non_null(strstr(err.text, "must be put before"));
+    assert_int_equal(store_put_model(store, "model-0", &model, 1, &err), STATUS_OK);
+    assert_int_equal(store_commit(store, &commit, &err), STATUS_OK);
+    store_close(store);
+}
+
 static void an_update_is_on_the_disk_when_it_may_be_offered(void **state)
 {
     struct error err = {0};
@@ -121,6 +156,33 @@ static void an_update_is_on_the_disk_when_it_may_be_offered(void **state)
     outbox_close(outbox);
 }
 
+/* All of it may be on the disk: its owner was told that it is not kept. */
+static void an_update_whose_sync_failed_does_not_come_back(void **state)
+{
+    struct error err = {0};
+    struct outbox *outbox = nullptr;
+    struct outbox_update update;
+    const struct outbox_key first = {.round = 1};
+    const struct outbox_key second = {.round = 2};
+    const struct slice envelope = {(const uint8_t *)"envelope", 8};
+    const struct slice payload = {(const uint8_t *)"payload", 7};
+    uint64_t sequence = 0;
+    assert_int_equal(outbox_file_open(folder, &outbox, &err), STATUS_OK);
+    assert_int_equal(outbox_put(outbox, &first, envelope, &payload, 1, &sequence, &err), STATUS_OK);
+    data_fails = true;
+    assert_int_equal(outbox_put(outbox, &second, envelope, &payload, 1, &sequence, &err),
+                     STATUS_IO);
+    data_fails = false;
+    for (int opened = 0; opened < 2; opened++) {
+        assert_int_equal(outbox_get(outbox, &update, &err), STATUS_OK);
+        assert_int_equal(update.key.round, 1);
+        assert_int_equal(update.sequence, sequence);
+        outbox_close(outbox);
+        assert_int_equal(outbox_file_open(folder, &outbox, &err), STATUS_OK);
+    }
+    outbox_close(outbox);
+}
+
 static void kept_updates_are_on_the_disk_with_their_names_before_the_commit(void **state)
 {
     struct error err = {0};
@@ -141,7 +203,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(a_file_is_on_the_disk_before_it_takes_its_place_and_its_name_after,
                                setup),
+        cmocka_unit_test_setup(a_model_whose_name_is_not_on_the_disk_is_named_by_no_commit, setup),
         cmocka_unit_test_setup(an_update_is_on_the_disk_when_it_may_be_offered, setup),
+        cmocka_unit_test_setup(an_update_whose_sync_failed_does_not_come_back, setup),
         cmocka_unit_test_setup(kept_updates_are_on_the_disk_with_their_names_before_the_commit,
                                setup),
     };
