@@ -296,6 +296,7 @@ void on_join(struct coordinator *c, const struct coordinator_event *event,
     if (event->join.epoch_seen > c->epoch && event->join.epoch_seen >= c->epoch_wanted &&
         event->join.epoch_seen < EPOCH_BELIEVED_MAX)
         c->epoch_wanted = event->join.epoch_seen + 1;
+    epoch_raise_if_wanted(c, effects); /* before anything is looked up */
     if (event->join.has_held)
         settle_held(c, index, &event->join.held, effects);
     if (c->phase == COORDINATOR_ENDED) {
@@ -347,6 +348,14 @@ void on_recalled(struct coordinator *c, const struct coordinator_event *event,
         selection_remove(c, member);
         send_offer(c, index, &event->recalled.key, effects);
         round_close_if_complete(c, effects);
+        return;
+    }
+    if (event->status == STATUS_NOT_FOUND && c->epoch_wanted > c->epoch) {
+        /* Perhaps fenced off by a later coordinator, which counts it: only an epoch above all that
+         * were seen allows a word on what is not in the store. The node comes again. */
+        effect_add(effects, FX_END_SESSION)->session = member->session;
+        member->session = 0;
+        trace_add(c, effects, TRACE_LEFT, index, 0, 0, REASON_UNSPECIFIED);
         return;
     }
     struct coordinator_effect *const answer =

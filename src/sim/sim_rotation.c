@@ -20,10 +20,15 @@ static uint64_t half_ns(const struct world *w)
     return w->plan->life_ns / 2;
 }
 
+static bool has_ended(const struct world *w, uint32_t generation)
+{
+    return w->now_ns >= generation * half_ns(w) + w->plan->life_ns;
+}
+
 /* Healed, nothing ends any more. */
 static bool is_over(const struct world *w, uint32_t generation)
 {
-    return rotates(w) && w->now_ns >= generation * half_ns(w) + w->plan->life_ns;
+    return rotates(w) && has_ended(w, generation);
 }
 
 static bool is_valid(void *context, uint32_t index, uint32_t generation)
@@ -152,5 +157,5 @@ void rotation_sign_again(struct world *w, uint32_t index, const struct envelope 
 
 bool rotation_explains(const struct world *w, uint32_t index, uint32_t generation)
 {
-    return generation != rotation_generation(w, index) || is_over(w, generation);
+    return generation != rotation_generation(w, index) || has_ended(w, generation);
 }

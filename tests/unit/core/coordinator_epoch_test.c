@@ -72,6 +72,44 @@ static void an_outcome_waits_for_the_epoch_that_is_being_raised(void **state)
     assert_int_equal(must(FX_FINISH)->outcome, OUTCOME_CANCELLED);
 }
 
+static struct coordinator_event not_found(const struct coordinator_effect *recall)
+{
+    return (struct coordinator_event){
+        .kind = EV_RECALLED,
+        .id = recall->id,
+        .status = STATUS_NOT_FOUND,
+        .recalled = {.member = recall->member, .session = recall->session, .key = recall->key}};
+}
+
+static void join_holding_after_epoch(uint64_t session, uint64_t epoch)
+{
+    step((struct coordinator_event){.kind = EV_JOIN,
+                                    .join = {.name = "d",
+                                             .session = session,
+                                             .epoch_seen = epoch,
+                                             .has_held = true,
+                                             .held = {.epoch = epoch, .round = 9}}});
+}
+
+/* A later coordinator may be about to count it. */
+static void what_the_store_does_not_know_is_dropped_only_above_all_epochs_seen(void **state)
+{
+    boot(defaults());
+    join_holding_after_epoch(3, 50);
+    const struct coordinator_effect raise = *must(FX_PERSIST_EPOCH);
+    const struct coordinator_effect recall = *must(FX_RECALL);
+    assert_true(must(FX_PERSIST_EPOCH) < must(FX_RECALL)); /* in the order of the disk */
+    step(not_found(&recall));
+    assert_null(effect(FX_SEND_DROPPED));
+    assert_int_equal(must(FX_END_SESSION)->session, 3);
+    step((struct coordinator_event){.kind = EV_LEAVE, .session = 3}); /* known already */
+    step((struct coordinator_event){.kind = EV_EPOCH_PERSISTED, .id = raise.id, .epoch = 51});
+    join_holding_after_epoch(4, 50);
+    const struct coordinator_effect again = *must(FX_RECALL);
+    step(not_found(&again));
+    assert_int_equal(must(FX_SEND_DROPPED)->reason, REASON_SUPERSEDED);
+}
+
 static void a_round_that_timed_out_meanwhile_closes_unannounced(void **state)
 {
     boot(defaults());
@@ -322,6 +360,7 @@ int main(void)
         cmocka_unit_test(a_later_epoch_is_jumped_above_while_nodes_gather),
         cmocka_unit_test(no_round_closes_while_an_epoch_is_made_durable),
         cmocka_unit_test(an_outcome_waits_for_the_epoch_that_is_being_raised),
+        cmocka_unit_test(what_the_store_does_not_know_is_dropped_only_above_all_epochs_seen),
         cmocka_unit_test(a_round_that_timed_out_meanwhile_closes_unannounced),
         cmocka_unit_test(a_later_epoch_seen_while_a_round_closes_waits_for_its_commit),
         cmocka_unit_test(a_still_later_epoch_is_jumped_above_in_a_second_step),
