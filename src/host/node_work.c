@@ -216,7 +216,7 @@ static void on_noted(struct job *job)
 {
     struct work_job *const work = (struct work_job *)job;
     struct node_host *const host = work->host;
-    /* A note that is lost is asked for again by the next Join. */
+    /* The outbox notes it before the next update; after a new start the next Join asks again. */
     if (work->event.status != STATUS_OK)
         log_event(host->log, LOG_WARN, "note.lost", LOG_STATUS(work->event.status),
                   LOG_STR("text", work->error.text));

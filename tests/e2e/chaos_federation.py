@@ -11,7 +11,7 @@ import signal
 import subprocess
 import time
 
-from chaos_world import ABORTS, PORT, Disk, scratch, sh
+from chaos_world import ABORTS, PORT, Disk, scratch, sh, works
 from federation import FEDRA, Run
 
 RESTART_S = (0.1, 1.0)  # the first wait between a death and the next start, and the longest; they double
@@ -46,6 +46,8 @@ class Machine:
         self.killed = set()    # pids that were killed on purpose
         self.ended = False     # by itself, with the job
         self.exits = []
+        self.issue = None      # makes a new identity in the place of one that has ended
+        self.issued_anew = 0
         self.extra = []        # words after the others
 
     def start(self):
@@ -80,10 +82,17 @@ class Machine:
             assert code == -signal.SIGKILL and pid in self.killed, f"{self.name} ended with {code}: {self.said()[-600:]!r}"
         return code != 0
 
+    def renew_by_hand(self):
+        """Who was off for the rest of its identity's life needs an operator (docs/operating.md); on a full disk it waits."""
+        last = self.said().rstrip().rsplit("\n", 1)[-1]
+        if self.exits[-1] == 1 and "expired at" in last and self.issue is not None and self.issue():
+            self.issued_anew += 1
+
     def tick(self, now):
         if self.process is not None and self.process.poll() is not None:
             stable = now - self.started > 5
             self.ended = not self.take_exit()
+            self.renew_by_hand()
             self.process = None
             self.wait_s = RESTART_S[0] if stable else min(self.wait_s * 2, RESTART_S[1])
             self.start_at = now + self.wait_s
@@ -121,22 +130,27 @@ class Federation(Run):
 
     def issue(self, role, name, ttl, identity):
         named = ["--name", name] if role == "node" else []
-        sh(FEDRA, "ca", "issue", "--dir", str(self.logs / "authority"), "--role", role, *named, "--ttl", ttl, "--out", str(identity))
+        return works(FEDRA, "ca", "issue", "--dir", str(self.logs / "authority"), "--role", role, *named, "--ttl", ttl,
+                     "--out", str(identity))
 
     def add_authority(self):
         identity = self.logs / "identity-authority"
-        self.issue("authority", "", "1d", identity)
+        assert self.issue("authority", "", "1d", identity), "the authority gets no identity"
         words = [FEDRA, "ca", "serve", "--dir", str(self.logs / "authority"), "--identity", str(identity),
                  "--listen", f"{self.network.addresses['authority']}:{PORT}"]
         self.machines["authority"] = Machine("authority", "authority", words, self.logs, None, self.network)
 
     def add(self, name, role, state, settings):
         """A machine whose identity lies on the disk of its state, and is renewed there."""
-        self.issue(role, name, f"{settings['identity.ttl_s']}s", state / "identity")
+        def issue():
+            return self.issue(role, name, f"{settings['identity.ttl_s']}s", state / "identity")
+
+        assert issue(), f"{name} gets no identity"
         log = "coordinator" if role == "coordinator" else name
         file = self.logs / f"{name}.yaml"
         file.write_text(yaml_of({**settings, "identity.directory": state / "identity", "log.file": self.logs / f"{log}.log"}))
         self.machines[name] = Machine(name, role, [FEDRA, role, "-c", str(file)], self.logs, self.disks[-1], self.network)
+        self.machines[name].issue = issue
 
     @property
     def center(self):
@@ -154,6 +168,9 @@ class Federation(Run):
             shutil.copytree(self.folder, self.logs / "run", symlinks=True, ignore=shutil.ignore_patterns("filler"))
         for disk in reversed(self.disks):
             disk.close()
+        if problem is None:
+            shutil.rmtree(self.logs)
+            shutil.rmtree(self.folder)
 
     def log(self, name="coordinator"):
         path = self.logs / f"{name}.log"

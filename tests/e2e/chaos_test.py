@@ -33,10 +33,11 @@ SETTINGS = {"model.kind": "flat", "train.trainer": "fixed", "data.format": "none
             "convergence.divergence_patience": NEVER, "limits.rounds_repeat_max": NEVER, "optimiser.momentum": 0.9}
 KEEP = {500: "all", 100000: 3}  # parameters -> rounds whose updates are kept for the audit
 ALONE = {
-    "kills": ("kill",), "stops": ("stop", "freeze", "kill"), "full_disks": ("full",), "failing_calls": ("calls",),
+    "kills": ("kill",), "stops": ("stop", "freeze", "kill"), "full_disks": ("full", "full_center"), "failing_calls": ("calls",),
     "cuts": ("cut", "one_way"), "bad_networks": ("loss", "rate", "delay"), "full_disks_and_failing_calls": ("full", "calls", "kill"),
 }
-totals = {"federations": 0, "faults": 0, "rounds": 0, "counted": 0, "dropped": 0, "killed": 0, "faulted": 0, "aborted": 0, "renewed": 0, "audited": 0}
+totals = {"federations": 0, "faults": 0, "rounds": 0, "counted": 0, "dropped": 0, "killed": 0, "faulted": 0, "aborted": 0, "renewed": 0, "issued_anew": 0,
+          "audited": 0}
 slowest = {"back": 0.0, "end": 0.0}
 
 
@@ -71,7 +72,7 @@ class Chaos:
         self.due.sort(key=lambda item: item[0])
 
     def draw(self, kind):
-        name = "center" if self.chance.random() < 0.4 else self.chance.choice(NODES)
+        name = "center" if kind == "full_center" or self.chance.random() < 0.4 else self.chance.choice(NODES)
         at = self.chance.uniform(0, 0.7 * self.span_s)
         lasts = min(self.chance.expovariate(1 / 2.5) + 0.2, self.span_s - at, self.span_s / 2)
         if kind == "freeze":
@@ -79,7 +80,7 @@ class Chaos:
         detail = getattr(self, f"draw_{kind}")(name)
         self.faults += 1
         number = self.faults
-        group = "net" if kind in ("cut", "one_way", "loss") else kind
+        group = {"cut": "net", "one_way": "net", "loss": "net", "full_center": "full"}.get(kind, kind)
         self.told.append(f"{at:.1f}s {kind} {name} {lasts:.1f}s {detail[0]}".rstrip())
 
         def begin():
@@ -105,6 +106,8 @@ class Chaos:
         disk = self.run.machines[name].disk
         left = self.chance.choice([0, 0, 4096, 16384, 65536])
         return f"left={left}", lambda: disk.fill(left), disk.free
+
+    draw_full_center = draw_full
 
     def draw_calls(self, name):
         machine = self.run.machines[name]
@@ -222,10 +225,17 @@ def check_records(run, settings, parameters):
     totals["dropped"] += finals.count("DROPPED")
 
 
+def check_full_disks(run):
+    """Who died of a full disk said that it was that."""
+    for machine in run.machines.values():
+        said = len(re.findall(r"no space left|disk is full", machine.said(), re.IGNORECASE))
+        assert said >= machine.exits.count(1), f"{machine.name} died {machine.exits.count(1)} times: {machine.said()[-600:]!r}"
+
+
 def chaos_harms_nothing(network, name, kinds, seed, span_s):
     chance = random.Random(seed)
     settings, parameters = draw_settings(chance, span_s)
-    with Federation(f"chaos-{name}", network, settings, parameters) as run:
+    with Federation(f"chaos-{name}-{seed}", network, settings, parameters) as run:
         run.run_until(lambda: len(run.digests_seen) > 1, 40, "the first rounds")
         chaos = Chaos(run, kinds, chance, span_s)
         print(f"# {name}, seed {seed}: " + "; ".join(chaos.told), flush=True)
@@ -233,15 +243,19 @@ def chaos_harms_nothing(network, name, kinds, seed, span_s):
         everybody_is_back(run)
         end_job(run, chance)
         check_records(run, settings, parameters)
+        if set(kinds) <= {"full", "full_center"}:
+            check_full_disks(run)
         authority = run.machines["authority"].process
         authority.send_signal(signal.SIGTERM)
         assert authority.wait(10) == 0, f"the authority ended with {authority.returncode}: {run.tail()}"
         left = left_processes(FEDRA)
         assert not left, f"processes are left: {left}"
+        renewed = run.renewals()
         exits = [code for machine in run.machines.values() for code in machine.exits]
     totals["federations"] += 1
     totals["faults"] += chaos.faults
-    totals["renewed"] += run.renewals()
+    totals["renewed"] += renewed
+    totals["issued_anew"] += sum(machine.issued_anew for machine in run.machines.values())
     for name, code in (("killed", -signal.SIGKILL), ("faulted", 1), ("aborted", -signal.SIGABRT)):
         totals[name] += exits.count(code)
 
@@ -319,7 +333,7 @@ def plan(network):
     if not LONG:
         local = [kind for kind in kinds if kind in ("kill", "stop", "full", "calls")]
         return [("processes_and_disks", local, 4), ("everything", sorted(mixed.sample(kinds, 6)), 5)]
-    cases = [(name, [kind for kind in wanted if kind in kinds], 10) for name, wanted in ALONE.items()]
+    cases = [(name, [kind for kind in wanted if kind in (*kinds, "full_center")], 10) for name, wanted in ALONE.items()]
     cases = [case for case in cases if case[1]]
     kinds.remove("freeze")
     cases += [(f"mixture_{i}", sorted(mixed.sample(kinds, max(3, len(kinds) // 2))), 12) for i in range(4)]
