@@ -52,13 +52,15 @@ uint32_t sweep_axis_marks(const struct sweep_axis *axis, double ret_marks[static
     if (!axis->logarithmic) {
         const double first = ceil(axis->low / axis->step - ROUNDING);
         const double last = floor(axis->high / axis->step + ROUNDING);
-        for (double i = first; i <= last && count < SWEEP_MARKS_MAX; i++)
-            ret_marks[count++] = i * axis->step;
+        const int steps = (int)fmin(last - first, SWEEP_MARKS_MAX - 1);
+        for (int i = 0; i <= steps; i++)
+            ret_marks[count++] = (first + i) * axis->step;
         return count;
     }
-    for (double power = pow(10, floor(log10(axis->low))); power <= axis->high; power *= 10) {
-        for (uint32_t i = 0; i < 3 && count < SWEEP_MARKS_MAX; i++) {
-            const double mark = power * parts[i];
+    const int last = (int)floor(log10(axis->high));
+    for (int i = (int)floor(log10(axis->low)); i <= last; i++) {
+        for (uint32_t j = 0; j < 3 && count < SWEEP_MARKS_MAX; j++) {
+            const double mark = pow(10, i) * parts[j];
             if (mark >= axis->low && mark <= axis->high)
                 ret_marks[count++] = mark;
         }
