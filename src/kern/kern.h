@@ -151,6 +151,33 @@ struct kern {
      */
     void (*weighted_sum)(const float *const *rows, const double *weights, size_t n, size_t count,
                          float *ret);
+
+    /*
+     * ret = matrix x for a symmetric matrix, of which the lower triangle is read.
+     *
+     * matrix  f64[n][stride], stride >= n, finite.
+     * x       f64[n], finite.
+     * ret     f64[n], out; may not overlap.
+     *
+     * ret[j]: matrix[j][i] * x[i] over i in [0, j], lane l of 4 taking i = l, l + 4, ... in order;
+     * lanes are added (0 + 2) + (1 + 3); then matrix[i][j] * x[i] over i from j + 1 on, in order.
+     * Nothing fused.
+     */
+    void (*multiply_symmetric)(const double *matrix, size_t n, size_t stride, const double *x,
+                               double *ret);
+
+    /*
+     * ret[k] = the sum of rows[k * count + i] * x[i] over i in [0, count), for k in [0, n); 4 lanes
+     * as in multiply_symmetric, nothing fused. rows: f64[n * count]; ret: f64[n].
+     */
+    void (*dot_rows)(const double *rows, size_t n, size_t count, const double *x, double *ret);
+
+    /*
+     * acc[i] += weights[k] * rows[k * count + i] for k in [0, n), in that order, and i in
+     * [0, count). Nothing fused. rows: f64[n * count]; may not overlap acc.
+     */
+    void (*add_rows)(const double *rows, const double *weights, size_t n, size_t count,
+                     double *acc);
 };
 
 /* Bytes of scratch that median, trimmed_mean and nearest_mean need for n rows; a multiple of 64. */

@@ -179,4 +179,7 @@ const struct kern kern_avx2 = {
     .distance_squared = sums_avx2_distance_squared,
     .dot = sums_avx2_dot,
     .weighted_sum = sums_avx2_weighted_sum,
+    .multiply_symmetric = dense_avx2_multiply_symmetric,
+    .dot_rows = dense_avx2_dot_rows,
+    .add_rows = dense_avx2_add_rows,
 };

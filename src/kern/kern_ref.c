@@ -62,4 +62,7 @@ const struct kern kern_ref = {
     .distance_squared = rows_ref_distance_squared,
     .dot = rows_ref_dot,
     .weighted_sum = rows_ref_weighted_sum,
+    .multiply_symmetric = dense_ref_multiply_symmetric,
+    .dot_rows = dense_ref_dot_rows,
+    .add_rows = dense_ref_add_rows,
 };

@@ -30,6 +30,13 @@ double rows_ref_dot(const float *x, const float *y, size_t n);
 void rows_ref_weighted_sum(const float *const *rows, const double *weights, size_t n, size_t count,
                            float *ret);
 
+/* kern_dense_ref.c; contracts in kern.h */
+void dense_ref_multiply_symmetric(const double *matrix, size_t n, size_t stride, const double *x,
+                                  double *ret);
+void dense_ref_dot_rows(const double *rows, size_t n, size_t count, const double *x, double *ret);
+void dense_ref_add_rows(const double *rows, const double *weights, size_t n, size_t count,
+                        double *acc);
+
 /* kern_select_avx2.c */
 void select_avx2_median(const float *const *rows, size_t n, size_t count, float *ret,
                         void *scratch);
@@ -45,3 +52,10 @@ double sums_avx2_distance_squared(const float *x, const float *y, size_t n);
 double sums_avx2_dot(const float *x, const float *y, size_t n);
 void sums_avx2_weighted_sum(const float *const *rows, const double *weights, size_t n, size_t count,
                             float *ret);
+
+/* kern_dense_avx2.c */
+void dense_avx2_multiply_symmetric(const double *matrix, size_t n, size_t stride, const double *x,
+                                   double *ret);
+void dense_avx2_dot_rows(const double *rows, size_t n, size_t count, const double *x, double *ret);
+void dense_avx2_add_rows(const double *rows, const double *weights, size_t n, size_t count,
+                         double *acc);
