@@ -50,7 +50,8 @@ static void empty_folder(const char *path)
     closedir(dir);
 }
 
-static void remove_folder(const struct kept_updates *kept, const char *name)
+/* Whether no version has a folder of that name any more. */
+static bool remove_folder(const struct kept_updates *kept, const char *name)
 {
     char path[DURABLE_PATH_MAX];
     char gone[DURABLE_PATH_MAX];
@@ -58,11 +59,12 @@ static void remove_folder(const struct kept_updates *kept, const char *name)
     if (strncmp(name, GONE_PREFIX, strlen(GONE_PREFIX)) != 0) {
         snprintf(gone, sizeof(gone), "%.600s/" GONE_PREFIX "%.200s", kept->folder, name);
         if (rename(path, gone) != 0)
-            return;
+            return errno == ENOENT;
         memcpy(path, gone, sizeof(path));
     }
     empty_folder(path);
     rmdir(path);
+    return true;
 }
 
 /* The first version whose updates stay once that of `latest` is committed. */
@@ -71,24 +73,30 @@ static uint64_t first_kept(const struct kept_updates *kept, uint64_t latest)
     return kept->versions > latest ? 0 : latest - kept->versions + 1;
 }
 
-/* Removes what no version keeps. */
+/*
+ * Removes what no version keeps. What is older may stay until the next start; what was put for a
+ * version that was not committed may not: the next one of that number has other updates.
+ */
 static enum status sweep(struct kept_updates *kept, uint64_t next, struct error *err)
 {
     const uint64_t first = next > 0 ? first_kept(kept, next - 1) : 0;
     DIR *const dir = opendir(kept->folder);
     if (dir == nullptr)
         return error_set_errno(err, STATUS_IO, errno, "cannot list the folder %s", kept->folder);
+    enum status status = STATUS_OK;
     for (const struct dirent *entry = readdir(dir); entry != nullptr; entry = readdir(dir)) {
         char *end = nullptr;
         const uint64_t number = strtoull(entry->d_name, &end, 10);
         const bool is_number = end != entry->d_name && *end == 0;
         const bool is_gone = strncmp(entry->d_name, GONE_PREFIX, strlen(GONE_PREFIX)) == 0;
-        if (is_gone || (is_number && (number < first || number >= next)))
-            remove_folder(kept, entry->d_name);
+        if ((is_gone || (is_number && (number < first || number >= next))) &&
+            !remove_folder(kept, entry->d_name) && is_number && number >= next)
+            status = error_set_errno(err, STATUS_IO, errno, "cannot remove %s/%s", kept->folder,
+                                     entry->d_name);
     }
     closedir(dir);
     kept->first = first;
-    return STATUS_OK;
+    return status;
 }
 
 enum status kept_updates_open(const char *job_folder, uint64_t versions, uint64_t next,
@@ -230,9 +238,9 @@ void kept_updates_committed(struct kept_updates *kept, uint64_t number, bool cou
         return;
     for (const uint64_t first = first_kept(kept, number); kept->first < first; kept->first++) {
         kept_updates_folder_name(kept->first, name, sizeof(name));
-        remove_folder(kept, name);
+        (void)remove_folder(kept, name);
     }
     kept_updates_folder_name(number, name, sizeof(name));
     if (!counted_any)
-        remove_folder(kept, name);
+        (void)remove_folder(kept, name);
 }

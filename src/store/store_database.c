@@ -98,6 +98,10 @@ enum status store_database_error(struct store_database *database, struct error *
     default:
         break;
     }
+    /* "disk I/O error" may be a full disk. */
+    if (status == STATUS_NO_SPACE && (code & 0xff) == SQLITE_IOERR)
+        return error_set_errno(err, status, error_number, "%s: %s (%s)", doing,
+                               sqlite3_errmsg(database->db), database->path);
     return error_set(err, status, "%s: %s (%s)", doing, sqlite3_errmsg(database->db),
                      database->path);
 }
