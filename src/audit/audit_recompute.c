@@ -30,6 +30,7 @@ struct again {
     uint64_t stand_in_weight;
     struct config *config; /* of the robust rule; null: the mean */
     struct robust_round *robust;
+    struct round_choice choice; /* of the rule validated */
     uint64_t weight_sum;
 };
 
@@ -250,6 +251,11 @@ static enum status open_rule(struct audit *audit, struct again *again, struct er
     if (again->config == nullptr)
         return error_set(err, STATUS_NO_MEMORY, "no memory for a rule");
     again->config->robust.rule = (enum rule_id)rule;
+    if (rule == RULE_VALIDATED &&
+        !validated_candidate_find(head->validation_choice, &again->choice.chosen)) {
+        again->why_not = no_settings;
+        return STATUS_OK;
+    }
     snprintf(again->config->robust.pre, CONFIG_RULES_MAX, "%s", pre != nullptr ? pre : "");
     snprintf(again->config->robust.set, CONFIG_RULES_MAX, "%s", set != nullptr ? set : "");
     /* What it reckoned with fits so many updates: it is what comes of it again. */
@@ -394,13 +400,15 @@ static enum status close_round(struct audit *audit, struct again *again,
 {
     struct recompute *const r = &audit->recompute;
     const struct record_head *const head = &again->record->head;
+    const bool chooses = again->robust != nullptr && again->config->robust.rule == RULE_VALIDATED;
     const struct round_inputs inputs = {.layout = r->layout,
                                         .state_layout = r->state_layout,
                                         .optimiser = &r->optimiser,
                                         .model = r->model,
                                         .state = r->state,
                                         .accumulator = r->accumulator,
-                                        .robust = again->robust};
+                                        .robust = again->robust,
+                                        .choice = chooses ? &again->choice : nullptr};
     const struct close_task task = {.rate = head->learning_rate,
                                     .steps = head->round - 1,
                                     .seed = head->round_seed,

@@ -191,6 +191,12 @@ static void check_robust(const struct config *config, uint64_t nodes, struct con
     }
     if (!robust_round_is_needed(config))
         return;
+    if (rule_get(config->robust.rule)->needs_samples && !config_validates_centrally(config))
+        MISTAKE(config, report, "robust.rule",
+                "%s chooses by samples that the coordinator trusts, and validation.source %s gives "
+                "it none, central or both is wanted there",
+                rule_get(config->robust.rule)->name,
+                config_validation_source_name(config->validation.source));
     if (config->limits.nodes_max > ROBUST_ROWS_MAX)
         MISTAKE(config, report, "limits.nodes_max",
                 "%llu is more than a robust.rule takes, at most %d is wanted",

@@ -71,7 +71,8 @@ static const char *const late_updates[] = {"discard", "next_round", "momentum", 
 /* As the table of robust/rule_table.c names them, in its order. */
 static const char *const rules[] = {"mean", "median",     "trimmed_mean", "geometric_median",
                                     "krum", "multi_krum", "bulyan",       "centered_clipping",
-                                    "caf",  "dnc",        "filter",       nullptr};
+                                    "caf",  "dnc",        "filter",       "validated",
+                                    nullptr};
 static const char *const optimisers[] = {"sgd", "momentum", "adam", "yogi", "adagrad", nullptr};
 static const char *const staleness_kinds[] = {"constant", "polynomial", "hinge", nullptr};
 static const char *const convergence_criteria[] = {"all", "any", nullptr};
@@ -215,8 +216,8 @@ const struct config_key config_keys[] = {
     U64(aggregation, staleness_hinge, "2", 0, 64, "rounds of staleness that cost nothing (hinge)"),
 
     ENUM(robust, rule, "mean", rules,
-         "how updates are combined; mean is weighted by samples, the others weigh all alike "
-         "(docs/robustness.md)"),
+         "how updates are combined; mean is weighted by samples, the others weigh all alike; "
+         "validated needs validation.source central or both (docs/robustness.md)"),
     TEXT(robust, pre, "", WORDS,
          "what goes before the rule, in that order: nnm, bucketing, arc, separated by commas"),
     TEXT(robust, set, "", WORDS,

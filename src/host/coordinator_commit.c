@@ -5,6 +5,7 @@
 #include "host/coordinator_commit.h"
 
 #include "base/check.h"
+#include "host/learn_state.h"
 #include "store/store_digest.h"
 #include "store/store_sqlite.h"
 #include "wire/control.h"
@@ -214,6 +215,9 @@ static void fill_head(struct commit_job *work)
                  (unsigned long long)machine->convergence.best_round);
     else if (round)
         fill_validation(head, host);
+    if (round && !work->effect.undone && host->outcome != nullptr && host->outcome->has_choice)
+        snprintf(head->validation_choice, sizeof(head->validation_choice), "%s",
+                 validated_candidate_name(host->outcome->choice));
     if (work->state != nullptr)
         head->rule_state_digest = work->state->model_digest;
     head->model_digest = work->file->model_digest;
@@ -421,7 +425,10 @@ void commit_begin(struct coordinator_host *host, const struct coordinator_effect
     bytes_init(&work->own_chain, STORE_CERTIFICATE_BYTES_MAX);
     bytes_init(&work->metrics, STORE_METRICS_BYTES_MAX);
     bytes_init(&work->learn_state, STORE_LEARN_STATE_BYTES_MAX);
-    enum status status = convergence_encode(&host->machine.convergence, &work->learn_state);
+    const struct validated *const seen = commit ? &host->validated_candidate : &host->validated;
+    enum status status = learn_state_encode(
+        &host->machine.convergence, host->config->robust.rule == RULE_VALIDATED ? seen : nullptr,
+        &work->learn_state);
     /* A chain that is too long leaves no certificate; the record names the key all the same. */
     if (!digest_equal(&host->kept_key_id, &host->credentials->signer.key_id))
         (void)!credentials_append_chain(host->credentials, &work->own_chain);

@@ -122,6 +122,8 @@ struct coordinator_host {
     struct layout *state_layout;            /* of its state; null where it has none */
     struct model_file *optimiser_state;     /* of the version committed last; null: none yet */
     struct model_file *optimiser_candidate; /* of candidate */
+    struct validated validated;             /* of the version committed last: the rule's memory */
+    struct validated validated_candidate;   /* of candidate */
     uint64_t stand_in_weight;               /* of the round that is closing */
     struct node_figures node_figures;       /* of the round that is closing */
     struct model_file *served;              /* all that are or may still be pulled, newest first */

@@ -47,13 +47,17 @@ enum status optimiser_adopt(struct coordinator_host *host, uint8_t *bytes, size_
 enum status optimiser_close(const struct coordinator_host *host, const struct close_task *task,
                             struct closed_round *ret_closed, struct error *err)
 {
+    const struct round_choice choice = {
+        .before = host->validated, .samples = &host->validation, .spec = &host->spec};
+    const bool chooses = host->config->robust.rule == RULE_VALIDATED;
     const struct round_inputs inputs = {.layout = host->layout,
                                         .state_layout = host->state_layout,
                                         .optimiser = &host->optimiser,
                                         .model = host->model,
                                         .state = host->optimiser_state,
                                         .accumulator = host->accumulator,
-                                        .robust = host->robust};
+                                        .robust = host->robust,
+                                        .choice = chooses ? &choice : nullptr};
     return round_close(&inputs, task, ret_closed, err);
 }
 

@@ -4,6 +4,7 @@
 #include "host/coordinator_host_internal.h"
 
 #include "host/coordinator_commit.h"
+#include "host/learn_state.h"
 #include "wire/record.h"
 
 #include <stdlib.h>
@@ -181,7 +182,8 @@ static enum status load_convergence(struct coordinator_host *host, struct coordi
     enum status status = store_read_learn_state(host->store, &bytes, err);
     convergence_init(&state->convergence, &settings);
     if (status == STATUS_OK && bytes.size > 0)
-        status = convergence_decode(&state->convergence, bytes_slice(&bytes), err);
+        status =
+            learn_state_decode(bytes_slice(&bytes), &state->convergence, &host->validated, err);
     if (status == STATUS_OK && bytes.size > 0)
         event->start.convergence = &state->convergence;
     bytes_deinit(&bytes);

@@ -108,6 +108,8 @@ static void on_closed(struct job *job)
     if (work->event.status == STATUS_OK) {
         model_file_replace(&host->candidate, work->closed.model);
         model_file_replace(&host->optimiser_candidate, work->closed.state);
+        host->validated_candidate =
+            host->outcome != nullptr ? host->outcome->validated : (struct validated){0};
     }
     complete(work);
 }
@@ -123,7 +125,8 @@ static void begin_close(struct coordinator_host *host, struct version_job *work)
                                       .stand_in_weight = host->stand_in_weight};
 }
 
-/* The first model, or one that is restored; the optimiser's state does not go with it. */
+/* The first model, or one that is restored; neither the optimiser's state nor what the rule
+ * validated has seen goes with it. */
 static void on_model(struct job *job)
 {
     struct version_job *const work = (struct version_job *)job;
@@ -131,6 +134,7 @@ static void on_model(struct job *job)
     if (work->event.status == STATUS_OK) {
         model_file_replace(&host->candidate, work->file);
         model_file_replace(&host->optimiser_candidate, nullptr);
+        host->validated_candidate = (struct validated){0};
     } else {
         model_file_unref(work->file);
     }
@@ -251,6 +255,7 @@ void versions_committed(struct coordinator_host *host, const struct coordinator_
         host->candidate = nullptr;
         model_file_replace(&host->optimiser_state, host->optimiser_candidate);
         host->optimiser_candidate = nullptr;
+        host->validated = host->validated_candidate;
         versions_serve(host, host->model);
         if (effect->round > 0) {
             run_folder_progress(host);

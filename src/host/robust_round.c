@@ -226,6 +226,7 @@ static enum status make_outcome(const struct robust_round *round,
         return STATUS_NO_MEMORY;
     outcome->f = report->f;
     outcome->wanted = wanted;
+    outcome->has_choice = round->recipe.rule == RULE_VALIDATED;
     for (size_t i = 0; i < report->suspect_count; i++) {
         const struct suspect *const suspect = &report->suspects[i];
         struct robust_suspect *const named = &outcome->suspects[outcome->count++];
@@ -243,45 +244,85 @@ static uint32_t thread_count(void)
     return processors < 1 ? 1 : processors > THREADS_MAX ? THREADS_MAX : (uint32_t)processors;
 }
 
+/* The filter, and the candidate that is best or was taken before. */
+static enum status choose(struct robust_round *round, const struct recipe *recipe,
+                          const struct robust_choice *choice, struct validated *validated,
+                          enum validated_candidate *chosen, float *values,
+                          struct robust_report *report, struct error *err)
+{
+    const struct update_matrix matrix = {
+        .n = round->count, .d = round->parameter_count, .context = round, .read = read_row};
+    const struct validated_call call = {.matrix = &matrix,
+                                        .f = recipe->f,
+                                        .threads = thread_count(),
+                                        .loss = choice->loss,
+                                        .context = choice->context};
+    *validated = choice->before;
+    *chosen = choice->chosen;
+    return choice->loss != nullptr
+               ? validated_aggregate(validated, &call, values, report, chosen, err)
+               : validated_repeat(*chosen, &call, values, report, err);
+}
+
+/* Every other rule. */
+static enum status aggregate(struct robust_round *round, const struct recipe *recipe, float *values,
+                             struct robust_report *report, struct error *err)
+{
+    const struct update_matrix matrix = {
+        .n = round->count, .d = round->parameter_count, .context = round, .read = read_row};
+    size_t size = 0;
+    enum status status =
+        robust_workspace_size(recipe, matrix.n, matrix.d, thread_count(), &size, err);
+    if (status != STATUS_OK)
+        return status;
+    void *const workspace = malloc(size);
+    status = workspace != nullptr ? robust_aggregate(recipe, &matrix, thread_count(), workspace,
+                                                     size, values, report, err)
+                                  : error_set(err, STATUS_NO_MEMORY, "no memory to aggregate");
+    free(workspace);
+    return status;
+}
+
 enum status robust_round_close(struct robust_round *round, uint64_t selected, uint64_t seed,
-                               double *ret_mean, struct robust_outcome **ret_outcome,
-                               struct error *err)
+                               const struct robust_choice *choice, double *ret_mean,
+                               struct robust_outcome **ret_outcome, struct error *err)
 {
     const uint64_t n = round->count;
     const uint64_t d = round->parameter_count;
     const uint64_t wanted = robust_round_f(round->config, selected);
-    const struct update_matrix matrix = {.n = n, .d = d, .context = round, .read = read_row};
     struct robust_report report = {0};
-    size_t size = 0;
+    struct validated validated = {0};
+    enum validated_candidate chosen = VALIDATED_MEAN;
     if (n == 0)
         return error_set(err, STATUS_INVAL, "no update was kept");
     qsort(round->kept, n, sizeof(*round->kept), compare_nodes);
     const struct recipe recipe = fit_recipe(round, wanted, seed);
-    enum status status = robust_workspace_size(&recipe, n, d, thread_count(), &size, err);
-    if (status != STATUS_OK)
-        return status;
-    void *const workspace = malloc(size);
+    enum status status = STATUS_OK;
     float *const values = calloc(d + 1, sizeof(*values));
     report.weights = calloc(n, sizeof(*report.weights));
     report.is_selected = calloc(n, sizeof(*report.is_selected));
     report.suspects = calloc(n, sizeof(*report.suspects));
     atomic_store(&round->read_errno, 0);
-    if (!workspace || !values || !report.weights || !report.is_selected || !report.suspects)
+    if (!values || !report.weights || !report.is_selected || !report.suspects)
         status = error_set(err, STATUS_NO_MEMORY, "no memory to aggregate");
     if (status == STATUS_OK)
-        status = robust_aggregate(&recipe, &matrix, thread_count(), workspace, size, values,
-                                  &report, err);
+        status = recipe.rule == RULE_VALIDATED
+                     ? choose(round, &recipe, choice, &validated, &chosen, values, &report, err)
+                     : aggregate(round, &recipe, values, &report, err);
     if (status == STATUS_OK && atomic_load(&round->read_errno) != 0)
         status = error_set_errno(err, STATUS_IO, atomic_load(&round->read_errno),
                                  "an update that was kept could not be read");
     if (status == STATUS_OK)
         status = make_outcome(round, &report, wanted, ret_outcome);
+    if (status == STATUS_OK) {
+        (*ret_outcome)->choice = chosen;
+        (*ret_outcome)->validated = validated;
+    }
     for (uint64_t i = 0; i < d && status == STATUS_OK; i++)
         ret_mean[i] = (double)values[i];
     free(report.suspects);
     free(report.is_selected);
     free(report.weights);
     free(values);
-    free(workspace);
     return status;
 }

@@ -8,7 +8,7 @@
 #pragma once
 
 #include "base/status.h"
-#include "robust/robust.h"
+#include "robust/validated.h"
 #include "store/store.h"
 
 #include <stdint.h>
@@ -26,8 +26,19 @@ struct robust_suspect {
 struct robust_outcome {
     uint64_t f;      /* reckoned with */
     uint64_t wanted; /* more than f where too few updates came for it */
+    bool has_choice; /* the rule is validated */
+    enum validated_candidate choice;
+    struct validated validated; /* what the rounds up to this one came to */
     uint32_t count;
     struct robust_suspect suspects[]; /* suspect[count], the worst first */
+};
+
+/* How the rule validated takes one of its candidates. */
+struct robust_choice {
+    struct validated before;         /* what the rounds before this one came to */
+    validated_loss *loss;            /* null: chosen is taken, as it was before */
+    void *context;                   /* of loss */
+    enum validated_candidate chosen; /* not looked at where there is a loss */
 };
 
 /* Whether robust.rule is another than the plain mean, which needs nothing kept. */
@@ -61,6 +72,7 @@ uint64_t robust_round_weight_sum(const struct robust_round *round);
  *
  * selected  nodes that were asked: f is a share of them, since liars answer first
  * seed      of what is drawn at random, where robust.set names none; secret until the round closed
+ * choice    where the rule is validated; else null
  * ret_mean  f64[parameter_count]
  *
  * Where fewer updates came than the rule needs for f, it reckons with as many as it can, and where
@@ -68,7 +80,7 @@ uint64_t robust_round_weight_sum(const struct robust_round *round);
  * NO_MEMORY. What is kept stays until robust_round_reset.
  */
 [[nodiscard]] enum status robust_round_close(struct robust_round *round, uint64_t selected,
-                                             uint64_t seed, double *ret_mean,
-                                             struct robust_outcome **ret_outcome,
+                                             uint64_t seed, const struct robust_choice *choice,
+                                             double *ret_mean, struct robust_outcome **ret_outcome,
                                              struct error *err);
 void robust_round_reset(struct robust_round *round);

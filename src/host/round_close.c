@@ -4,6 +4,7 @@
 #include "host/round_close.h"
 
 #include "base/check.h"
+#include "train/evaluate.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -79,29 +80,87 @@ static double norm_of(const double *mean, uint64_t count)
     return sqrt(squared);
 }
 
-static enum status step(const struct round_inputs *inputs, double rate, const double *mean,
-                        struct model_file *next, struct model_file *state)
+static enum status seal(const struct round_inputs *inputs, struct model_file *next,
+                        struct model_file *state)
 {
-    const bool finite = server_optimiser_step(
-        inputs->optimiser, rate, mean, model_file_parameters(inputs->model),
-        model_file_parameters(next), state != nullptr ? model_file_parameters(state) : nullptr,
-        inputs->layout->parameter_count);
-    if (!finite)
-        return STATUS_PEER;
     enum status status = model_file_seal(next, inputs->layout);
     if (status == STATUS_OK && state != nullptr)
         status = model_file_seal(state, inputs->state_layout);
     return status;
 }
 
+/* A candidate of the rule validated on its way to a loss. */
+struct trial {
+    const struct round_inputs *inputs;
+    const struct close_task *task;
+    enum status status; /* the first that failed */
+};
+
+/* Moves the model and the state, which is null where there is none, by mean; it ends as the
+ * direction. PEER: they would not be finite. */
+static enum status move(const struct round_inputs *inputs, const struct close_task *task,
+                        double *mean, struct model_file *model, struct model_file *state)
+{
+    const enum status status = count_momentum(inputs, task->steps, task->stand_in_weight, mean);
+    if (status != STATUS_OK)
+        return status;
+    return server_optimiser_step(inputs->optimiser, task->rate, mean,
+                                 model_file_parameters(inputs->model), model_file_parameters(model),
+                                 state != nullptr ? model_file_parameters(state) : nullptr,
+                                 inputs->layout->parameter_count)
+               ? STATUS_OK
+               : STATUS_PEER;
+}
+
+/* The loss of the model that the round would make of this aggregate. */
+static double loss_of(void *context, const float *aggregate)
+{
+    struct trial *const trial = context;
+    const struct round_inputs *const inputs = trial->inputs;
+    const uint64_t count = inputs->layout->parameter_count;
+    struct model_file *model = nullptr;
+    struct model_file *state = nullptr;
+    struct evaluation evaluation = {0};
+    double *const mean = malloc(sizeof(*mean) * count);
+    enum status status =
+        mean != nullptr ? model_file_create(inputs->layout, &model) : STATUS_NO_MEMORY;
+    if (status == STATUS_OK)
+        status = next_state(inputs, &state);
+    for (uint64_t i = 0; i < count && status == STATUS_OK; i++)
+        mean[i] = (double)aggregate[i];
+    if (status == STATUS_OK)
+        status = move(inputs, trial->task, mean, model, state);
+    if (status == STATUS_OK)
+        status = evaluate_model(inputs->choice->spec, model_file_parameters(model),
+                                inputs->choice->samples, &evaluation, nullptr);
+    model_file_unref(model);
+    model_file_unref(state);
+    free(mean);
+    if (status != STATUS_OK && status != STATUS_PEER && trial->status == STATUS_OK)
+        trial->status = status;
+    return status == STATUS_OK && isfinite(evaluation.loss) ? evaluation.loss : (double)INFINITY;
+}
+
 /* The mean, or what the rule made of the updates. */
 static enum status aggregate(const struct round_inputs *inputs, const struct close_task *task,
                              double *mean, struct closed_round *closed, struct error *err)
 {
-    if (inputs->robust != nullptr)
-        return robust_round_close(inputs->robust, task->selected, task->seed, mean,
-                                  &closed->outcome, err);
-    return accumulator_finish_f64(inputs->accumulator, mean);
+    struct trial trial = {.inputs = inputs, .task = task};
+    struct robust_choice choice = {0};
+    if (inputs->robust == nullptr)
+        return accumulator_finish_f64(inputs->accumulator, mean);
+    if (inputs->choice != nullptr)
+        choice =
+            (struct robust_choice){.before = inputs->choice->before,
+                                   .loss = inputs->choice->samples != nullptr ? loss_of : nullptr,
+                                   .context = &trial,
+                                   .chosen = inputs->choice->chosen};
+    const enum status status = robust_round_close(inputs->robust, task->selected, task->seed,
+                                                  inputs->choice != nullptr ? &choice : nullptr,
+                                                  mean, &closed->outcome, err);
+    return status == STATUS_OK && trial.status != STATUS_OK
+               ? error_set(err, trial.status, "a candidate of the rule could not be measured")
+               : status;
 }
 
 enum status round_close(const struct round_inputs *inputs, const struct close_task *task,
@@ -116,12 +175,12 @@ enum status round_close(const struct round_inputs *inputs, const struct close_ta
         status = next_state(inputs, &closed.state);
     if (status == STATUS_OK)
         status = aggregate(inputs, task, mean, &closed, err);
-    if (status == STATUS_OK)
-        status = count_momentum(inputs, task->steps, task->stand_in_weight, mean);
     if (status == STATUS_OK) {
+        status = move(inputs, task, mean, closed.model, closed.state);
         closed.norm = norm_of(mean, count);
-        status = step(inputs, task->rate, mean, closed.model, closed.state);
     }
+    if (status == STATUS_OK)
+        status = seal(inputs, closed.model, closed.state);
     if (inputs->robust != nullptr)
         robust_round_reset(inputs->robust);
     else

@@ -11,6 +11,8 @@
 #include "host/robust_round.h"
 #include "learn/server_optimiser.h"
 #include "robust/accumulator.h"
+#include "train/dataset.h"
+#include "train/model_spec.h"
 
 struct close_task {
     double rate;
@@ -18,6 +20,14 @@ struct close_task {
     uint64_t seed;  /* of what a rule draws */
     uint64_t steps; /* the optimiser has made before */
     uint64_t stand_in_weight;
+};
+
+/* How the rule validated takes one of its candidates: by the models that they would give. */
+struct round_choice {
+    struct validated before;         /* what the rounds before this one came to */
+    const struct dataset *samples;   /* trusted; null: chosen is taken, as it was before */
+    const struct model_spec *spec;   /* of the model that samples measure */
+    enum validated_candidate chosen; /* not looked at where there are samples */
 };
 
 /* What a round is closed with; all borrowed. */
@@ -28,7 +38,8 @@ struct round_inputs {
     const struct model_file *model; /* of the version before */
     const struct model_file *state; /* the same; null before the first step */
     struct accumulator *accumulator;
-    struct robust_round *robust; /* in place of it where the rule is robust; else null */
+    struct robust_round *robust;       /* in place of it where the rule is robust; else null */
+    const struct round_choice *choice; /* where the rule is validated; else null */
 };
 
 struct closed_round {

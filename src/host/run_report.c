@@ -53,6 +53,8 @@ static void add_suspects(const struct robust_outcome *outcome, yyjson_mut_doc *d
         return;
     yyjson_mut_val *const robust = yyjson_mut_obj_add_obj(doc, root, "robust");
     yyjson_mut_obj_add_uint(doc, robust, "f", outcome->f);
+    if (outcome->has_choice)
+        yyjson_mut_obj_add_str(doc, robust, "choice", validated_candidate_name(outcome->choice));
     yyjson_mut_val *const suspects = yyjson_mut_obj_add_arr(doc, robust, "suspects");
     for (uint32_t i = 0; i < outcome->count; i++) {
         const struct robust_suspect *const suspect = &outcome->suspects[i];

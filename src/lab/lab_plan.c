@@ -74,6 +74,8 @@ static enum status take_rule(struct lab_plan *plan, const char *word, size_t siz
         return error_set(err, STATUS_INVAL, "is too long for a rule");
     memcpy(rule->name, word, size);
     plan->rule_count++;
+    if (strcmp(rule->name, rule_get(RULE_VALIDATED)->name) == 0)
+        return set_validated(rule, "", err);
     if (strncmp(rule->name, validated, sizeof(validated) - 1) == 0)
         return set_validated(rule, rule->name + sizeof(validated) - 1, err);
     return set_recipe(rule, err);

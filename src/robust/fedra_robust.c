@@ -135,7 +135,8 @@ enum fedra_status fedra_robust_aggregate(const struct fedra_rule *rule,
 
 const char *fedra_robust_rule_name(size_t index)
 {
-    return index < RULE_NNM ? rule_get((enum rule_id)index)->name : nullptr;
+    static_assert(RULE_VALIDATED + 1 == RULE_NNM); /* the only one that needs samples */
+    return index < RULE_VALIDATED ? rule_get((enum rule_id)index)->name : nullptr;
 }
 
 const char *fedra_robust_pre_name(size_t index)

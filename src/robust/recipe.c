@@ -13,14 +13,17 @@ enum { LIST_MAX = 320, SHOWN_MAX = 64, DIGITS_MAX = 15, POWER_MAX = 22 };
 /* Share of the updates that f is where none is given, in percent. */
 enum { TOLERANCE_PERCENT = 30 };
 
-/* The names of rules [first, last), separated by ", ". */
+/* The names of rules [first, last) that need no samples, separated by ", ". */
 static const char *list_rules(enum rule_id first, enum rule_id last, char ret_list[static LIST_MAX])
 {
     size_t used = 0;
     ret_list[0] = 0;
-    for (int id = (int)first; id < (int)last && used < LIST_MAX; id++)
+    for (int id = (int)first; id < (int)last && used < LIST_MAX; id++) {
+        if (rule_get((enum rule_id)id)->needs_samples)
+            continue;
         used += (size_t)snprintf(ret_list + used, LIST_MAX - used, "%s%s", used > 0 ? ", " : "",
                                  rule_get((enum rule_id)id)->name);
+    }
     return ret_list;
 }
 
@@ -40,7 +43,13 @@ enum status recipe_set_rule(struct recipe *recipe, const char *name, struct erro
     char list[LIST_MAX];
     char shown[SHOWN_MAX];
     enum rule_id id = RULE_MEAN;
-    if (find_rule(name, RULE_MEAN, RULE_NNM, &id)) {
+    const bool is_rule = find_rule(name, RULE_MEAN, RULE_NNM, &id);
+    if (is_rule && rule_get(id)->needs_samples)
+        return error_set(err, STATUS_INVAL,
+                         "%s needs trusted samples, which only the rounds of a federation have "
+                         "(robust.rule); there is: %s",
+                         rule_get(id)->name, list_rules(RULE_MEAN, RULE_NNM, list));
+    if (is_rule) {
         recipe->rule = id;
         return STATUS_OK;
     }
@@ -199,6 +208,9 @@ enum status recipe_check(const struct recipe *recipe, struct error *err)
                              recipe->pre_count > 0 ? " with what goes before it" : "",
                              param_get((enum param)i)->name, list);
     }
+    if (rule_get(recipe->rule)->needs_samples && recipe->pre_count > 0)
+        return error_set(err, STATUS_INVAL, "nothing may go before %s, which begins with a filter",
+                         rule_get(recipe->rule)->name);
     if (recipe->has_f && recipe->is_set[PARAM_BETA])
         return error_set(err, STATUS_INVAL, "both f and beta are given; beta stands in place of f");
     return STATUS_OK;

@@ -195,6 +195,21 @@ static const struct rule_spec rules[RULE_COUNT] = {
          .updates_least = 1,
          .uses_f = true,
          .uses_distances = true},
+    [RULE_VALIDATED] =
+        {.name = "validated",
+         .summary = "the filter; then, of the updates that it leaves, the best of mean, caf, "
+                    "nnm with trimmed_mean, and geometric_median: that whose model has the least "
+                    "loss on trusted samples, smoothed over rounds",
+         .when = "where the coordinator holds samples that it trusts, a few dozen will do; against "
+                 "liars whom the filter does not see",
+         .breakdown = "f < n/2, as the filter and the candidate that is taken",
+         .cost = GRAM_COST ", four times over, and four evaluations",
+         .paper = "measured in docs/laboratory.md",
+         .updates_per_f = 2,
+         .updates_least = 1,
+         .uses_f = true,
+         .uses_distances = true,
+         .needs_samples = true},
     [RULE_NNM] = {.name = "nnm",
                   .summary = "each update becomes the mean of the n - f nearest to it, itself "
                              "included",

@@ -52,6 +52,7 @@ enum rule_id : uint32_t {
     RULE_CAF,
     RULE_DNC,
     RULE_FILTER,
+    RULE_VALIDATED,
     RULE_NNM, /* from here on: what goes before a rule */
     RULE_BUCKETING,
     RULE_ARC,
@@ -78,6 +79,7 @@ struct rule_spec {
     uint32_t updates_per_f;
     uint32_t updates_least;
     bool uses_f;
+    bool needs_samples;  /* trusted ones: only for the rounds of a federation (validated.h) */
     bool uses_distances; /* works on the distances of all pairs; otherwise coordinate by coordinate
                           */
     uint32_t param_count;
@@ -103,8 +105,9 @@ const struct param_spec *param_get(enum param param);
 /*
  * Chooses the rule, or adds what goes before it, or sets a parameter ("name=value").
  *
- * INVAL: there is no such rule or parameter, or the value is out of its range; the text says what
- * there is. LIMIT: more than RULE_PRE_MAX before. The recipe is unchanged then. err may be null.
+ * INVAL: there is no such rule or parameter, the rule needs samples, or the value is out of its
+ * range; the text says what there is. LIMIT: more than RULE_PRE_MAX before. The recipe is unchanged
+ * then. err may be null.
  */
 [[nodiscard]] enum status recipe_set_rule(struct recipe *recipe, const char *name,
                                           struct error *err);
@@ -113,7 +116,8 @@ const struct param_spec *param_get(enum param param);
 [[nodiscard]] enum status recipe_set_param(struct recipe *recipe, const char *setting,
                                            struct error *err);
 
-/* INVAL: a parameter is set that neither the rule nor what goes before it has. err may be null. */
+/* INVAL: a parameter is set that neither the rule nor what goes before it has, or something goes
+ * before a rule that takes nothing before it. err may be null. */
 [[nodiscard]] enum status recipe_check(const struct recipe *recipe, struct error *err);
 
 /* Whether the rule or what goes before it works on the distances. */

@@ -48,6 +48,9 @@ static void print_rule(FILE *file, const struct rule_spec *spec)
     fprintf(file, "    use:       %s\n", spec->when);
     fprintf(file, "    needs:     %s%s\n", show_bounds(spec, text),
             spec->uses_f ? "" : "; f does not change it");
+    if (spec->needs_samples)
+        fputs("    only:      in the rounds of a federation (robust.rule), with trusted samples\n",
+              file);
     fprintf(file, "    breakdown: %s\n", spec->breakdown);
     fprintf(file, "    cost:      %s\n", spec->cost);
     fprintf(file, "    source:    %s\n", spec->paper);
@@ -81,6 +84,10 @@ static void print_rule_markdown(FILE *file, const struct rule_spec *spec)
     fprintf(file, "- Use: %s.\n", spec->when);
     fprintf(file, "- Needs: %s%s.\n", show_bounds(spec, text),
             spec->uses_f ? "" : "; `f` does not change it");
+    if (spec->needs_samples)
+        fputs("- Only in the rounds of a federation: `robust.rule`, with trusted samples "
+              "(`validation.source` central or both).\n",
+              file);
     fprintf(file, "- Breakdown: %s.\n", spec->breakdown);
     fprintf(file, "- Cost: %s.\n", spec->cost);
     fprintf(file, "- Source: %s.\n", spec->paper);

@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include "base/bytes.h"
 #include "robust/robust.h"
 
 enum validated_candidate {
@@ -53,5 +54,25 @@ struct validated_call {
                                               enum validated_candidate *ret_chosen,
                                               struct error *err);
 
+/*
+ * The same aggregate again for one candidate, without samples: what validated_aggregate gave where
+ * it chose that one. loss and context are not looked at.
+ *
+ * As robust_aggregate, INVAL also where the candidate does not fit so few updates; NO_MEMORY.
+ */
+[[nodiscard]] enum status validated_repeat(enum validated_candidate candidate,
+                                           const struct validated_call *call, float *ret_values,
+                                           struct robust_report *report, struct error *err);
+
+/* Appends the state (little-endian, versioned). NO_MEMORY, LIMIT. */
+[[nodiscard]] enum status validated_encode(const struct validated *state, struct bytes *ret_bytes);
+
+/* CORRUPT; VERSION where another version of Fedra wrote it. err may be null. */
+[[nodiscard]] enum status validated_decode(struct slice bytes, struct validated *ret_state,
+                                           struct error *err);
+
 /* "mean", "caf", "nnm+trimmed_mean", "geometric_median"; static. */
 const char *validated_candidate_name(enum validated_candidate candidate);
+
+/* The candidate of that name; false: there is none. */
+bool validated_candidate_find(const char *name, enum validated_candidate *ret_candidate);

@@ -4,6 +4,7 @@
  */
 #include "sim/sim_internal.h"
 
+#include "host/learn_state.h"
 #include "wire/control.h"
 
 #include <stdlib.h>
@@ -155,7 +156,11 @@ struct sim_commit *commit_gather(struct world *w, const struct coordinator_effec
     commit->model = model_file_ref(is_commit ? server->candidate : server->model);
     commit->state = state != nullptr ? model_file_ref(state) : nullptr;
     bytes_init(&commit->learn_state, STORE_LEARN_STATE_BYTES_MAX);
-    CHECK(convergence_encode(&server->machine.convergence, &commit->learn_state) == STATUS_OK);
+    const struct validated *const seen =
+        is_commit ? &server->validated_candidate : &server->validated;
+    CHECK(learn_state_encode(&server->machine.convergence,
+                             w->work->trusted != nullptr ? seen : nullptr,
+                             &commit->learn_state) == STATUS_OK);
     for (uint32_t i = 0; i < roster->count; i++)
         add_member(w, commit, effect, roster->order[i]);
     fill_head(w, commit, effect);
@@ -209,6 +214,7 @@ void server_take_candidate(struct world *w)
     server->candidate = nullptr;
     model_file_replace(&server->state, server->state_candidate);
     server->state_candidate = nullptr;
+    server->validated = server->validated_candidate;
 }
 
 static bool is_last(const struct world *w, const struct digest *id)

@@ -98,6 +98,7 @@ void server_start(struct world *w)
         server_kill(w, SECOND + sim_delay(w));
         return;
     }
+    server->validated = *start_validated(state);
     const bool is_paused = event.start.paused;
     const bool has_ended = event.start.outcome != OUTCOME_NONE;
     server_step(w, event);

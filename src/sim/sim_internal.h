@@ -148,6 +148,8 @@ struct server {
     struct model_file *candidate;
     struct model_file *state; /* of the optimiser; null before the first step */
     struct model_file *state_candidate;
+    struct validated validated; /* of the version committed last: the rule's memory */
+    struct validated validated_candidate;
     uint64_t stand_in_weight;
     uint64_t math_ns; /* when its last arithmetic ends */
     uint64_t disk_ns; /* when its last write ends */
@@ -268,8 +270,6 @@ struct world {
     uint64_t bytes_in;
     uint64_t bytes_out;
     struct robust_outcome *outcome; /* of the round that is closing; null under the mean */
-    double *mean;                   /* [parameter_count], of the round that is closing */
-    double *direction;              /* [parameter_count], of the optimiser */
     float *expected;                /* [parameter_count] each: the model as the slow path made it */
     float *expected_momentum;
     float *expected_second;
@@ -356,6 +356,8 @@ void on_pull_arrives(struct world *w, struct happening *happening);
 struct start_state;
 struct start_state *start_read(struct world *w, struct coordinator_event *ret_event,
                                struct model_file **ret_model, struct model_file **ret_optimiser);
+/* What the rule validated had seen. */
+const struct validated *start_validated(const struct start_state *state);
 void start_free(struct start_state *state);
 struct sim_commit *commit_gather(struct world *w, const struct coordinator_effect *effect);
 void commit_free(struct sim_commit *commit);

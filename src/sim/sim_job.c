@@ -313,6 +313,9 @@ static enum status open_work(struct sim_job *job, struct error *err)
     if (status == STATUS_OK && robust_round_is_needed(job->config))
         status = robust_round_create(job->config, job->options.folder,
                                      job->work.layout->parameter_count, &job->work.robust, err);
+    if (job->config->robust.rule == RULE_VALIDATED)
+        job->work.trusted = &job->validation;
+    job->work.spec = &job->spec;
     return status;
 }
 

@@ -410,6 +410,9 @@ void oracle_recovery(struct world *w)
     } else if (event.start.convergence != nullptr &&
                !same_convergence(event.start.convergence, &c->convergence)) {
         sim_fail(w, "the store holds another state of convergence than the machine");
+    } else if (memcmp(start_validated(state), &w->server.validated, sizeof(w->server.validated)) !=
+               0) {
+        sim_fail(w, "the store holds another memory of the rule validated than the coordinator");
     } else {
         compare_bases(w, &event);
         compare_members(w, &event);

@@ -373,10 +373,8 @@ static void make_work(struct world *w)
     w->work = w->plan->work != nullptr ? w->plan->work : drawn_work_create(w->plan->seed);
     w->layout = w->work->layout;
     w->parameter_count = w->layout->parameter_count;
-    w->mean = calloc(w->parameter_count, sizeof(*w->mean));
-    w->direction = calloc(w->parameter_count, sizeof(*w->direction));
     w->expected = calloc(3 * w->parameter_count, sizeof(*w->expected));
-    CHECK(w->mean && w->direction && w->expected);
+    CHECK(w->expected != nullptr);
     w->expected_momentum = w->expected + w->parameter_count;
     w->expected_second = w->expected_momentum + w->parameter_count;
 }
@@ -427,8 +425,6 @@ static void free_world(struct world *w)
     layout_destroy(w->state_layout);
     if (w->plan->work == nullptr)
         drawn_work_destroy(w->work);
-    free(w->mean);
-    free(w->direction);
     free(w->expected);
     free(w->nodes);
     free(w->cut_up);

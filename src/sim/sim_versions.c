@@ -4,6 +4,9 @@
  */
 #include "sim/sim_internal.h"
 
+#include "host/learn_state.h"
+#include "host/round_close.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,6 +35,7 @@ static void create_model(struct world *w, struct coordinator_event *event)
     CHECK(model_file_seal(file, w->layout) == STATUS_OK);
     model_file_replace(&w->server.candidate, file);
     model_file_replace(&w->server.state_candidate, nullptr);
+    w->server.validated_candidate = (struct validated){0};
     event->kind = EV_MODEL_CREATED;
     event->version = core_version(file, 0);
 }
@@ -44,86 +48,42 @@ void empty_sums(struct world *w)
         accumulator_reset(w->server.accumulator);
 }
 
-static double weight_sum(const struct world *w)
-{
-    return (double)(w->work->robust != nullptr ? robust_round_weight_sum(w->work->robust)
-                                               : accumulator_weight_sum(w->server.accumulator));
-}
-
-/* The mean, or what the rule makes of the updates. */
-static void aggregate(struct world *w, uint64_t round)
-{
-    free(w->outcome);
-    w->outcome = nullptr;
-    if (w->work->robust == nullptr) {
-        CHECK(accumulator_finish_f64(w->server.accumulator, w->mean) == STATUS_OK);
-        return;
-    }
-    struct error err = {0};
-    if (robust_round_close(w->work->robust, w->server.machine.selected, w->plan->seed ^ round << 32,
-                           w->mean, &w->outcome, &err) != STATUS_OK)
-        sim_fail(w, "the updates of round %llu cannot be aggregated: %s", (unsigned long long)round,
-                 err.text);
-}
-
-/* The momentum in the place of who is late. */
-static void count_momentum(struct world *w, uint64_t steps)
-{
-    const struct server *const server = &w->server;
-    if (server->state == nullptr || server->stand_in_weight == 0 || steps == 0)
-        return;
-    server_optimiser_direction(&w->plan->optimiser, model_file_parameters(server->state),
-                               w->direction, w->parameter_count);
-    server_optimiser_stand_in(&w->plan->optimiser, steps, weight_sum(w),
-                              (double)server->stand_in_weight, w->direction, w->mean,
-                              w->parameter_count);
-}
-
-static struct model_file *next_state(const struct world *w)
-{
-    struct model_file *state = nullptr;
-    if (w->state_layout == nullptr)
-        return nullptr;
-    CHECK(model_file_create(w->state_layout, &state) == STATUS_OK);
-    const size_t size = sizeof(float) * state->parameter_count;
-    if (w->server.state != nullptr)
-        memcpy(model_file_parameters(state), model_file_parameters(w->server.state), size);
-    else
-        memset(model_file_parameters(state), 0, size);
-    return state;
-}
-
 static void close_round(struct world *w, const struct coordinator_effect *effect,
                         struct coordinator_event *event)
 {
     struct server *const server = &w->server;
-    struct model_file *model = nullptr;
-    struct model_file *const state = next_state(w);
-    double squared = 0;
+    const struct round_choice choice = {
+        .before = server->validated, .samples = w->work->trusted, .spec = w->work->spec};
+    const struct round_inputs inputs = {.layout = w->layout,
+                                        .state_layout = w->state_layout,
+                                        .optimiser = &w->plan->optimiser,
+                                        .model = server->model,
+                                        .state = server->state,
+                                        .accumulator = server->accumulator,
+                                        .robust = w->work->robust,
+                                        .choice = w->work->trusted != nullptr ? &choice : nullptr};
+    const struct close_task task = {.rate = effect->rate,
+                                    .selected = server->machine.selected,
+                                    .seed = w->plan->seed ^ effect->round << 32,
+                                    .steps = effect->round - 1,
+                                    .stand_in_weight = server->stand_in_weight};
+    struct closed_round closed = {0};
+    struct error err = {0};
     event->kind = EV_CLOSED;
-    CHECK(model_file_create(w->layout, &model) == STATUS_OK);
-    aggregate(w, effect->round);
-    count_momentum(w, effect->round - 1);
-    for (uint64_t i = 0; i < w->parameter_count; i++)
-        squared += w->mean[i] * w->mean[i];
-    event->aggregate_norm = sqrt(squared);
-    const bool is_finite = server_optimiser_step(
-        &w->plan->optimiser, effect->rate, w->mean, model_file_parameters(server->model),
-        model_file_parameters(model), state != nullptr ? model_file_parameters(state) : nullptr,
-        w->parameter_count);
-    empty_sums(w);
-    if (!is_finite) {
-        model_file_unref(model);
-        model_file_unref(state);
-        event->status = STATUS_PEER;
+    event->status = round_close(&inputs, &task, &closed, &err);
+    event->aggregate_norm = closed.norm;
+    free(w->outcome);
+    w->outcome = closed.outcome;
+    if (event->status != STATUS_OK && event->status != STATUS_PEER)
+        sim_fail(w, "round %llu cannot be closed: %s", (unsigned long long)effect->round,
+                 err.text[0] != 0 ? err.text : status_text(event->status));
+    if (event->status != STATUS_OK)
         return;
-    }
-    CHECK(model_file_seal(model, w->layout) == STATUS_OK);
-    if (state != nullptr)
-        CHECK(model_file_seal(state, w->state_layout) == STATUS_OK);
-    model_file_replace(&server->candidate, model);
-    model_file_replace(&server->state_candidate, state);
-    event->version = core_version(model, effect->round);
+    model_file_replace(&server->candidate, closed.model);
+    model_file_replace(&server->state_candidate, closed.state);
+    server->validated_candidate =
+        w->outcome != nullptr ? w->outcome->validated : (struct validated){0};
+    event->version = core_version(closed.model, effect->round);
 }
 
 /* As the work says, until it is to be bad. */
@@ -201,6 +161,7 @@ static void restore(struct world *w, const struct coordinator_effect *effect,
         return;
     model_file_replace(&w->server.candidate, file);
     model_file_replace(&w->server.state_candidate, nullptr);
+    w->server.validated_candidate = (struct validated){0};
     event->version = core_version(file, 0);
 }
 
@@ -282,6 +243,7 @@ struct start_state {
     struct member_history *histories;
     struct base_ref bases[STALENESS_MAX];
     struct convergence convergence;
+    struct validated validated;
 };
 
 static void read_roster(struct world *w, struct start_state *state, struct coordinator_event *event)
@@ -324,7 +286,8 @@ static void read_convergence(struct world *w, struct start_state *state,
     convergence_init(&state->convergence, &settings);
     CHECK(store_read_learn_state(w->store, &bytes, nullptr) == STATUS_OK);
     if (bytes.size > 0) {
-        CHECK(convergence_decode(&state->convergence, bytes_slice(&bytes), nullptr) == STATUS_OK);
+        CHECK(learn_state_decode(bytes_slice(&bytes), &state->convergence, &state->validated,
+                                 nullptr) == STATUS_OK);
         event->start.convergence = &state->convergence;
     }
     bytes_deinit(&bytes);
@@ -397,6 +360,11 @@ struct start_state *start_read(struct world *w, struct coordinator_event *ret_ev
     read_bases(w, state, ret_event);
     read_roster(w, state, ret_event);
     return state;
+}
+
+const struct validated *start_validated(const struct start_state *state)
+{
+    return &state->validated;
 }
 
 void start_free(struct start_state *state)

@@ -92,7 +92,9 @@ struct sim_work {
     double norm_max;             /* of an update */
     bool is_checked;             /* every update is kept, and each model is made again from them */
     struct robust_round *robust; /* the work's; null: the rule is the mean */
-    bool is_over;                /* nothing is to happen any more, whatever the job does */
+    const struct dataset *trusted; /* what the rule validated chooses by; null: another rule */
+    const struct model_spec *spec; /* of the model that they measure */
+    bool is_over;                  /* nothing is to happen any more, whatever the job does */
 };
 
 /* Eight numbers from the seed. */

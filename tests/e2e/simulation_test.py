@@ -47,12 +47,14 @@ def without_memory(folder):
 
 
 def it_learns_what_processes_learn():
-    for rule in ("mean", "trimmed_mean"):
+    for rule in ("mean", "trimmed_mean", "validated"):
         sets = {**CALM, "aggregation.k_threshold": 1.0, "robust.rule": rule, "robust.tolerance": 0.2}
         folder, said = simulate(f"like-{rule}", 5, sets)
         with Run(f"real-{rule}", 5, {**few_images(2000), "validation.samples": 500, **sets}) as run:
             assert run.wait(90) == 0, run.tail()
             assert digests(folder) == [line["model_digest"] for line in run.metrics()], (folder, said)
+            assert [line.get("robust") for line in metrics(folder)] == [line.get("robust") for line in run.metrics()]
+            assert ("choice" in metrics(folder)[0].get("robust", {})) == (rule == "validated"), metrics(folder)
             ours, theirs = json.loads((folder / "summary.json").read_text()), run.summary()
             for key in ("outcome", "reason", "rounds", "accuracy", "loss", "nodes"):
                 assert ours[key] == theirs[key], (key, ours, theirs)
@@ -107,8 +109,8 @@ def faults_do_not_lose_rounds():
     sets = {"convergence.max_rounds": 10, "simulation.faults": "crash,node-crash,partition,disk,stop,duplicate,half-open,zombie",
             "simulation.faults_s": 30, "simulation.sample_us": 3000, "aggregation.timeout_s": 3, "limits.rounds_repeat_max": 1000,
             "aggregation.k_threshold": 0.8, "aggregation.min_updates": 2}
-    for seed in ("1", "2", "3"):
-        folder, _ = simulate("faults", 12, sets, "--trace", "--seed", seed)
+    for seed, rule in (("1", "mean"), ("2", "validated"), ("3", "mean")):
+        folder, _ = simulate("faults", 12, {**sets, "robust.rule": rule}, "--trace", "--seed", seed)
         lines = metrics(folder)
         assert [line["round"] for line in lines] == list(range(1, 11)), lines
         assert json.loads((folder / "summary.json").read_text())["rounds"] == 10

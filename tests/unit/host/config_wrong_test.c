@@ -130,7 +130,7 @@ static const struct wrong_case key_cases[] = {
     UNKNOWN(aggregation, late_updates, "keep", "one of discard, next_round, momentum"),
     UNKNOWN(robust, rule, "average",
             "one of mean, median, trimmed_mean, geometric_median, krum, multi_krum, bulyan, "
-            "centered_clipping, caf, dnc, filter"),
+            "centered_clipping, caf, dnc, filter, validated"),
     KEY(robust, pre, "nnm;arc", "nnm;arc is not usable, " WORDS " is wanted"),
     KEY(robust, set, "[tau=1]", "is a list, " WORDS " is wanted"),
     RANGE(robust, tolerance, "0.5", "a number from 0 to 0.49"),
@@ -318,6 +318,12 @@ static const struct wrong_case shape_cases[] = {
      F "4: robust.pre: there is no krum to go before a rule; there is: nnm, bucketing, arc\n"},
     {"robust:\n  rule: median\n  set: tau=1\n",
      F "4: robust.set: rule median has no parameter tau; it has: none\n"},
+    {"robust:\n  rule: validated\n  pre: nnm\nvalidation:\n  source: both\ndata:\n  format: "
+     "idx\n  path: p\n",
+     F "4: robust.pre: nothing may go before validated, which begins with a filter\n"},
+    {"robust:\n  rule: validated\n",
+     F "3: robust.rule: validated chooses by samples that the coordinator trusts, and "
+       "validation.source none gives it none, central or both is wanted there\n"},
     {"robust:\n  rule: bulyan\naggregation:\n  k_threshold: 0.9\n",
      F "5: aggregation.k_threshold: 0.9 closes a round of 1000 nodes with 900 updates, too few for "
        "robust.rule: f is 300, but bulyan needs n >= 4 f + 3 = 1203 updates and gets 900; f may be "

@@ -495,6 +495,9 @@ static void a_small_workspace_and_wrong_settings_are_refused(void **state)
     assert_int_equal(recipe_check(&wrong, &err), STATUS_INVAL); /* the mean has no tau */
     assert_int_equal(recipe_set_rule(&wrong, "nnm", &err), STATUS_INVAL);
     assert_int_equal(recipe_add_pre(&wrong, "krum", &err), STATUS_INVAL);
+    assert_int_equal(recipe_set_rule(&wrong, "validated", &err), STATUS_INVAL);
+    assert_non_null(strstr(err.text, "validated needs trusted samples"));
+    assert_null(strstr(err.text, "filter, validated"));
 }
 
 int main(void)

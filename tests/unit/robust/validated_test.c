@@ -140,6 +140,46 @@ static void few_updates_do(void **state)
                          STATUS_OK);
 }
 
+/* Which candidate is the least is made up; what is made again for it must be the same bits. */
+static void each_candidate_is_made_again(void **state)
+{
+    float last[D] = {0};
+    for (int wanted = 0; wanted < VALIDATED_COUNT; wanted++) {
+        struct validated fresh = {0};
+        struct losses losses = {{9, 9, 9, 9}, 0};
+        float first[D];
+        float again[D];
+        double weights[N];
+        bool is_selected[N];
+        struct suspect found[N];
+        enum validated_candidate chosen = VALIDATED_COUNT;
+        losses.values[wanted] = 1;
+        assert_int_equal(choose(&fresh, N, loss_of, &losses, first, &chosen, nullptr), STATUS_OK);
+        assert_int_equal(chosen, wanted);
+        const struct strided_rows strided = {rows, D, 1};
+        const struct update_matrix matrix = update_matrix_strided(&strided, N, D);
+        const struct validated_call call = {.matrix = &matrix, .f = N / 4, .threads = 2};
+        struct robust_report report = {
+            .weights = weights, .is_selected = is_selected, .suspects = found};
+        assert_int_equal(validated_repeat(chosen, &call, again, &report, nullptr), STATUS_OK);
+        assert_memory_equal(first, again, sizeof(first));
+        assert_memory_not_equal(first, last, sizeof(first));
+        memcpy(last, first, sizeof(last));
+    }
+}
+
+static void candidates_have_names(void **state)
+{
+    enum validated_candidate found = VALIDATED_COUNT;
+    for (int i = 0; i < VALIDATED_COUNT; i++) {
+        assert_true(validated_candidate_find(validated_candidate_name((enum validated_candidate)i),
+                                             &found));
+        assert_int_equal(found, i);
+    }
+    assert_false(validated_candidate_find("", &found));
+    assert_false(validated_candidate_find("nnm", &found));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -148,6 +188,8 @@ int main(void)
         cmocka_unit_test_setup(what_is_not_finite_is_never_taken, set_up),
         cmocka_unit_test_setup(the_filter_goes_first, set_up),
         cmocka_unit_test_setup(few_updates_do, set_up),
+        cmocka_unit_test_setup(each_candidate_is_made_again, set_up),
+        cmocka_unit_test(candidates_have_names),
     };
     return cmocka_run_group_tests(tests, nullptr, nullptr);
 }
