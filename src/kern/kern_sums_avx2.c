@@ -14,7 +14,6 @@
 enum {
     LANES = 8,
     PANEL = KERN_PANEL_COLUMNS,
-    STEP = 4 * LANES, /* columns multiplied at a time */
     /* A block of sums: rows i by rows j. */
     BLOCK_I = 3,
     BLOCK_J = 4,
@@ -25,9 +24,10 @@ enum {
        cache. */
     FETCH_ROWS_MAX = 120,
     FETCH_LINES = 8,
-    /* weighted_sum: columns whose sums stay in the first-level cache, and rows added at a time. */
-    SUM_COLUMNS = 1024,
-    SUM_ROWS = 4,
+    /* weighted_sum: columns whose sums stay in a near cache while rows go by, long enough for the
+       processor to see where it should read ahead; and rows added at a time. */
+    SUM_COLUMNS = 4096,
+    SUM_ROWS = 8,
 };
 
 /* Up to 8 elements, zeros after them. */
@@ -46,6 +46,13 @@ static inline __m256d low_of(__m256 x)
 static inline __m256d high_of(__m256 x)
 {
     return _mm256_cvtps_pd(_mm256_extractf128_ps(x, 1));
+}
+
+/* Four elements as f64: a conversion from memory, where halves of a register would cost one more.
+ */
+static inline __m256d load_wide(const float *x)
+{
+    return _mm256_cvtps_pd(_mm_loadu_ps(x));
 }
 
 /* ---- two rows ----------------------------------------------------------------------------------
@@ -111,10 +118,10 @@ double sums_avx2_distance_squared(const float *x, const float *y, size_t n)
         __m256d low = _mm256_load_pd(sums + c);
         __m256d high = _mm256_load_pd(sums + c + 4);
         for (size_t i = 0; i < count; i++) {
-            const __m256 x = _mm256_loadu_ps(rows[i] + first + c);
+            const float *const x = rows[i] + first + c;
             const __m256d weight = _mm256_set1_pd(weights[i]);
-            low = _mm256_add_pd(low, _mm256_mul_pd(weight, low_of(x)));
-            high = _mm256_add_pd(high, _mm256_mul_pd(weight, high_of(x)));
+            low = _mm256_add_pd(low, _mm256_mul_pd(weight, load_wide(x)));
+            high = _mm256_add_pd(high, _mm256_mul_pd(weight, load_wide(x + 4)));
         }
         _mm256_store_pd(sums + c, low);
         _mm256_store_pd(sums + c + 4, high);
@@ -123,6 +130,24 @@ double sums_avx2_distance_squared(const float *x, const float *y, size_t n)
         for (size_t i = 0; i < count; i++)
             sums[c] += weights[i] * (double)rows[i][first + c];
     }
+}
+
+static void add_all_rows(double *sums, const float *const *rows, const double *weights, size_t n,
+                         size_t first, size_t columns)
+{
+    size_t i = 0;
+    for (; i + SUM_ROWS <= n; i += SUM_ROWS)
+        add_rows(sums, rows + i, weights + i, first, columns, SUM_ROWS);
+    if (n - i >= 4) {
+        add_rows(sums, rows + i, weights + i, first, columns, 4);
+        i += 4;
+    }
+    if (n - i >= 2) {
+        add_rows(sums, rows + i, weights + i, first, columns, 2);
+        i += 2;
+    }
+    if (n - i == 1)
+        add_rows(sums, rows + i, weights + i, first, columns, 1);
 }
 
 static void round_sums(const double *sums, size_t columns, float *ret)
@@ -140,12 +165,8 @@ void sums_avx2_weighted_sum(const float *const *rows, const double *weights, siz
     alignas(32) double sums[SUM_COLUMNS];
     for (size_t first = 0; first < count; first += SUM_COLUMNS) {
         const size_t columns = count - first < SUM_COLUMNS ? count - first : SUM_COLUMNS;
-        size_t i = 0;
         memset(sums, 0, columns * sizeof(*sums));
-        for (; i + SUM_ROWS <= n; i += SUM_ROWS)
-            add_rows(sums, rows + i, weights + i, first, columns, SUM_ROWS);
-        for (; i < n; i++)
-            add_rows(sums, rows + i, weights + i, first, columns, 1);
+        add_all_rows(sums, rows, weights, n, first, columns);
         round_sums(sums, columns, ret + first);
     }
 }
@@ -196,8 +217,8 @@ static uint32_t exponent_field(__m256 lanes)
 }
 
 /*
- * The differences of one row, scaled, and zeros up to a whole step; returns what undoes the scale.
- * An exponent field of k is a largest magnitude in [0.5, 1) times 2^(k - 126).
+ * The differences of one row, scaled, and zeros up to a whole register; returns what undoes the
+ * scale. An exponent field of k is a largest magnitude in [0.5, 1) times 2^(k - 126).
  */
 static double pack_row(const float *row, const float *center, size_t columns, float *to)
 {
@@ -221,8 +242,6 @@ static double pack_row(const float *row, const float *center, size_t columns, fl
         _mm256_store_ps(to + c, x);
         c += LANES;
     }
-    for (; c % STEP != 0; c += LANES)
-        _mm256_store_ps(to + c, _mm256_setzero_ps());
     const uint32_t field = exponent_field(most);
     const __m256 scale = _mm256_castsi256_ps(_mm256_set1_epi32((int)((253 - field) << 23)));
     for (c = 0; c < columns; c += LANES)
@@ -269,12 +288,11 @@ static void multiply_block(const struct panel *panel, size_t i, size_t j, size_t
         if (i + a < n) /* of a large matrix it is in no cache */
             _mm_prefetch((const char *)(gram + (i + a) * n + j), _MM_HINT_T0);
     }
-    for (size_t c = 0; c < panel->width; c += STEP) {
+    /* Twelve sums and what they take fill the registers exactly: unrolled, some would be spilled.
+     */
+#pragma GCC unroll 1
+    for (size_t c = 0; c < panel->width; c += LANES)
         multiply_step(sums, x + c, y + c);
-        multiply_step(sums, x + c + LANES, y + c + LANES);
-        multiply_step(sums, x + c + 2 * LANES, y + c + 2 * LANES);
-        multiply_step(sums, x + c + 3 * LANES, y + c + 3 * LANES);
-    }
     const __m256d unscale = _mm256_loadu_pd(panel->unscale + j);
     for (size_t a = 0; a < BLOCK_I && i + a < n; a++) {
         double *const to = gram + (i + a) * n + j;
@@ -325,7 +343,7 @@ void sums_avx2_gram(const float *const *rows, const float *center, size_t n, siz
             panel.unscale[i] =
                 pack_row(rows[i] + first, center != nullptr ? center + first : nullptr, columns,
                          panel.values + i * PANEL);
-        panel.width = (columns + STEP - 1) / STEP * STEP;
+        panel.width = (columns + LANES - 1) / LANES * LANES;
         panel.fetch = (struct fetch){.rows = rows,
                                      .first = first + columns,
                                      .lines = lines,

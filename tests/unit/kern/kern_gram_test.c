@@ -246,6 +246,34 @@ static void weighted_sums_give_the_reference_bits_and_are_right(void **state)
     matrix_deinit(&matrix);
 }
 
+/* Columns are taken in blocks of some thousands, rows eight, four, two and one at a time. */
+static void weighted_sums_of_many_columns_give_the_reference_bits(void **state)
+{
+    enum { COUNT = 9001, N_MAX = 31 };
+    static float values[COUNT + N_MAX];
+    static float expected[COUNT];
+    static float ret[COUNT];
+    const float *rows[N_MAX];
+    double weights[N_MAX];
+    struct random random;
+    random_init(&random, 6, 0, 0);
+    for (size_t i = 0; i < COUNT + N_MAX; i++)
+        values[i] = (float)random_normal(&random);
+    for (size_t i = 0; i < N_MAX; i++) {
+        rows[i] = values + i;
+        weights[i] = random_unit(&random);
+    }
+    for (int isa = 1; isa < KERN_ISA_COUNT; isa++) {
+        const struct kern *const kern = kern_find((enum kern_isa)isa);
+        for (size_t n = 0; kern != nullptr && n <= N_MAX; n++) {
+            const size_t count = COUNT - n;
+            kern_find(KERN_REF)->weighted_sum(rows, weights, n, count, expected);
+            kern->weighted_sum(rows, weights, n, count, ret);
+            assert_memory_equal(ret, expected, count * sizeof(float));
+        }
+    }
+}
+
 /* Every array ends where its allocation ends, so that a sanitizer sees every access past it. */
 static void no_sum_touches_more_than_its_arrays(void **state)
 {
@@ -284,6 +312,7 @@ int main(void)
         cmocka_unit_test(distances_and_dots_of_a_ramp_are_the_closed_forms),
         cmocka_unit_test(distances_and_dots_give_the_reference_bits),
         cmocka_unit_test(weighted_sums_give_the_reference_bits_and_are_right),
+        cmocka_unit_test(weighted_sums_of_many_columns_give_the_reference_bits),
         cmocka_unit_test(no_sum_touches_more_than_its_arrays),
     };
     return cmocka_run_group_tests(tests, nullptr, nullptr);
