@@ -117,7 +117,7 @@ void audit_expect_text(struct audit *audit, const char *what, const char *found,
                        const char *expected);
 
 /* audit_rows.c: rows whose columns have the types that they were written with. */
-/* types: a letter a column: i, t (no zero inside), b. */
+/* types: a letter a column: i, f, t (no zero inside), b. */
 enum audit_row { AUDIT_ROW, AUDIT_NO_ROW };
 /* Null, and a finding, where the table cannot be read. */
 sqlite3_stmt *audit_prepare(struct audit *audit, const char *sql);

@@ -394,6 +394,20 @@ static void compare(struct audit *audit, const struct again *again,
     audit->job->recomputed += audit->report->finding_count == before;
 }
 
+/* What the record says of the suspects, unless it is one of before records did. */
+static enum status compare_suspects(struct audit *audit, const struct again *again,
+                                    const struct robust_outcome *outcome)
+{
+    const char *const said = audit_parameter(&again->record->head, "robust_suspects");
+    char found[ROBUST_SUSPECTS_TEXT_MAX];
+    if (said == nullptr || outcome == nullptr)
+        return STATUS_OK;
+    const enum status status = robust_outcome_text(outcome, found);
+    if (status == STATUS_OK)
+        audit_expect_text(audit, "the suspects of the rule", said, found);
+    return status;
+}
+
 /* Makes the version again; takes its model and state where they are right. */
 static enum status close_round(struct audit *audit, struct again *again,
                                struct model_file **ret_model, struct error *err)
@@ -415,7 +429,11 @@ static enum status close_round(struct audit *audit, struct again *again,
                                     .stand_in_weight = again->stand_in_weight};
     struct closed_round closed = {0};
     struct error text = {0};
-    const enum status status = round_close(&inputs, &task, &closed, &text);
+    enum status status = round_close(&inputs, &task, &closed, &text);
+    if (status == STATUS_OK) {
+        audit_at(audit, "state.db, commits: version %" PRIu64 ", computed again", head->number);
+        status = compare_suspects(audit, again, closed.outcome);
+    }
     free(closed.outcome);
     if (status == STATUS_NO_MEMORY || status == STATUS_IO || status == STATUS_NO_SPACE)
         return error_set(err, status, "%s", text.text);

@@ -24,6 +24,8 @@ static bool has_type(sqlite3_stmt *statement, int column, char type)
     const int found = sqlite3_column_type(statement, column);
     if (type == 'i')
         return found == SQLITE_INTEGER && sqlite3_column_int64(statement, column) >= 0;
+    if (type == 'f')
+        return found == SQLITE_FLOAT;
     if (type == 'b')
         return found == SQLITE_BLOB;
     if (found != SQLITE_TEXT)
@@ -35,7 +37,10 @@ static bool has_type(sqlite3_stmt *statement, int column, char type)
 
 static const char *wanted(char type)
 {
-    return type == 'i' ? "a whole number, 0 or more" : type == 'b' ? "bytes" : "a text";
+    return type == 'i'   ? "a whole number, 0 or more"
+           : type == 'f' ? "a number"
+           : type == 'b' ? "bytes"
+                         : "a text";
 }
 
 enum audit_row audit_step(struct audit *audit, sqlite3_stmt *statement, const char *types)

@@ -287,12 +287,13 @@ static bool read_members(struct audit *audit, uint64_t sequence, struct member_r
     bool good = true;
     sqlite3_stmt *const row =
         audit_prepare(audit, "SELECT name, active, key_id, asked_round, samples, counted_round, "
-                             "sequence FROM members ORDER BY name");
-    while (good && audit_step(audit, row, "tibiiii") == AUDIT_ROW) {
+                             "sequence, " STORE_REPUTATION_COLUMNS " FROM members ORDER BY name");
+    while (good && audit_step(audit, row, "tibiiiiiiiiffiii") == AUDIT_ROW) {
         struct store_member member = {.active = sqlite3_column_int64(row, 1) == 1,
                                       .asked_round = (uint64_t)sqlite3_column_int64(row, 3),
                                       .samples = (uint64_t)sqlite3_column_int64(row, 4),
-                                      .counted_round = (uint64_t)sqlite3_column_int64(row, 5)};
+                                      .counted_round = (uint64_t)sqlite3_column_int64(row, 5),
+                                      .reputation = store_sqlite_reputation(row, 7)};
         snprintf(member.name, sizeof(member.name), "%s", audit_text(row, 0));
         audit_at(audit, "state.db, members: %.128s", member.name);
         (void)!audit_digest(audit, row, 2, &member.key_id);

@@ -128,5 +128,16 @@ enum status control_member_write_json(const struct control_member *member, FILE 
     yyjson_mut_obj_add_uint(doc, root, "samples", member->samples);
     add_figure(doc, root, "loss", member->samples > 0, member->loss);
     yyjson_mut_obj_add_uint(doc, root, "certificate_ends_unix_s", member->certificate_ends_unix_s);
+    yyjson_mut_obj_add_real(doc, root, "reputation", member->reputation);
+    yyjson_mut_obj_add_uint(doc, root, "rounds", member->rounds);
+    yyjson_mut_obj_add_uint(doc, root, "flagged", member->flagged);
+    yyjson_mut_obj_add_uint(doc, root, "flagged_round", member->flagged_round);
+    if (member->flagged_round > 0)
+        yyjson_mut_obj_add_str(doc, root, "flag_reason",
+                               reason_suspected_name(member->flag_reason));
+    else
+        yyjson_mut_obj_add_null(doc, root, "flag_reason");
+    yyjson_mut_obj_add_real(doc, root, "flag_score", member->flag_score);
+    yyjson_mut_obj_add_uint(doc, root, "quarantined_until", member->quarantined_until);
     return write_document(doc, "", file);
 }

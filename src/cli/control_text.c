@@ -277,6 +277,25 @@ void control_member_write_row(const struct control_member *member, int name_widt
             samples, loss, certificate);
 }
 
+static void write_reputation(const struct control_member *member, FILE *file)
+{
+    label("reputation", file);
+    fprintf(file, "%.3f, flagged in %" PRIu64 " of %" PRIu64 " rounds\n", member->reputation,
+            member->flagged, member->rounds);
+    if (member->flagged_round > 0) {
+        label("last flag", file);
+        fprintf(file, "%s, score %.3g, in round %" PRIu64 "\n",
+                reason_suspected_name(member->flag_reason), member->flag_score,
+                member->flagged_round);
+    }
+    if (member->quarantined_until > 0) {
+        label("quarantine", file);
+        fprintf(file, "%suntil round %" PRIu64 "\n",
+                member->state == CONTROL_MEMBER_QUARANTINED ? "" : "suggested ",
+                member->quarantined_until);
+    }
+}
+
 void control_member_write(const struct control_member *member, uint64_t now_unix_ms, FILE *file)
 {
     char since[DURATION_TEXT_MAX];
@@ -307,4 +326,5 @@ void control_member_write(const struct control_member *member, uint64_t now_unix
         fprintf(file, "ends in %s\n", certificate);
     else
         fprintf(file, "%s\n", member->certificate_ends_unix_s > 0 ? "expired" : "not shown yet");
+    write_reputation(member, file);
 }

@@ -79,6 +79,7 @@ static void start_members(struct coordinator *c, const struct coordinator_event 
         member->asked_round = history->asked_round;
         member->counted_round = history->counted_round;
         member->samples = history->samples;
+        member->reputation = history->reputation;
         member->weight_samples = bound_samples(c, history->samples);
     }
 }

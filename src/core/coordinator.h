@@ -19,6 +19,13 @@ enum late_policy {
     LATE_MOMENTUM,   /* its update is dropped, the server's momentum counted in its place */
 };
 
+/* What becomes of a member that was flagged too often. */
+enum quarantine_policy {
+    QUARANTINE_OFF,
+    QUARANTINE_SUGGEST, /* it is only said */
+    QUARANTINE_AUTO,    /* it is not asked, and its updates are refused */
+};
+
 struct coordinator_settings {
     double k_threshold;    /* share of the needed that closes a round, (0, 1] */
     double share;          /* of those that could be asked, how many a round needs, (0, 1] */
@@ -30,6 +37,8 @@ struct coordinator_settings {
     enum staleness_kind staleness;
     double staleness_exponent;
     uint64_t staleness_hinge;
+    enum quarantine_policy quarantine;
+    uint64_t quarantine_rounds;
     struct convergence_settings convergence; /* its max_rounds is not looked at: rounds_max */
     struct schedule schedule;
     uint64_t timeout_ns;
@@ -67,7 +76,9 @@ enum coordinator_event_kind {
     EV_JOIN,
     EV_LEAVE,
     EV_UPDATE,
-    EV_REFUSED, /* the shell refused a signed update for what is in it; as EV_UPDATE, no ticket */
+    /* The shell refused a signed update for what is in it: as EV_UPDATE, without a ticket, and with
+     * what the member is flagged for. */
+    EV_REFUSED,
     EV_FOLDED,
     EV_CLOSED,
     EV_VALIDATED,
@@ -88,6 +99,13 @@ struct member_history {
     uint64_t asked_round;
     uint64_t counted_round;
     uint64_t samples;
+    struct reputation reputation;
+};
+
+/* A member of the closing round whose update is suspected. */
+struct evidence {
+    uint32_t member;
+    struct flag flag;
 };
 
 /* What of an update the core decides on. The shell has checked digest, signature, shape, norm. */
@@ -106,7 +124,9 @@ struct coordinator_event {
     uint64_t now_ns; /* CLOCK_BOOTTIME; never falls */
     uint64_t id;     /* of the effect that this completes */
     enum status status;
-    double aggregate_norm; /* EV_CLOSED: L2 norm of the aggregated update */
+    double aggregate_norm;           /* EV_CLOSED: L2 norm of the aggregated update */
+    const struct evidence *evidence; /* EV_CLOSED: evidence[evidence_count], borrowed */
+    uint32_t evidence_count;
     union {
         struct { /* EV_START: what the store holds */
             uint64_t epoch;
@@ -137,6 +157,7 @@ struct coordinator_event {
         struct {
             uint64_t ticket; /* names the call that waits for the receipt */
             struct update_info info;
+            struct flag flag; /* EV_REFUSED */
         } update;
         struct { /* EV_VALIDATED */
             double loss;
@@ -170,6 +191,7 @@ enum coordinator_effect_kind {
     FX_FOLD_WAITING,     /* id: the blobs of all members that are `folding`, one completion */
     FX_RELEASE,          /* blob */
     FX_RELEASE_WAITING,  /* the blobs of all members that are `waiting` */
+    FX_RELEASE_SHUT_OUT, /* the blobs of all members that are `shut_out` */
     FX_CLOSE,            /* id, round, rate: the accumulator becomes the next model; the server's
                             momentum is counted for members that `stand in` */
     FX_VALIDATE,         /* id */
@@ -295,6 +317,13 @@ void coordinator_step(struct coordinator *coordinator, const struct coordinator_
  * that saw it, not to one started again after it.
  */
 bool coordinator_gave_up(const struct coordinator *coordinator);
+
+/* Whether that round may not ask the member, nor count an update of it. */
+static inline bool coordinator_shuts_out(const struct coordinator *coordinator,
+                                         const struct member *member, uint64_t round)
+{
+    return coordinator->settings.quarantine == QUARANTINE_AUTO && round < member->reputation.until;
+}
 
 /* What an update would be answered now; REASON_UNSPECIFIED: it would be taken or acknowledged. */
 enum reason coordinator_screen(const struct coordinator *coordinator,

@@ -65,6 +65,18 @@ void late_take_waiting(struct coordinator *c, struct coordinator_effects *effect
 /* Marks for whom the server's momentum is counted in the round that closes. */
 void late_let_momentum_stand_in(struct coordinator *c, struct coordinator_effects *effects);
 
+/* ---- coordinator_quarantine.c ---- */
+
+/* Takes what the round that closed shows of its members. */
+void quarantine_note(struct coordinator *c, const struct coordinator_event *event);
+
+/* Before a round's commit: records what it showed, and who is shut out of the next ones. */
+void quarantine_decide(struct coordinator *c, struct coordinator_effects *effects);
+
+/* The commit is durable. True: the member's waiting update is dropped, and is its `held`. */
+bool quarantine_settle(struct coordinator *c, struct member *member,
+                       struct coordinator_effects *effects);
+
 /* ---- the rest ---- */
 
 /* Takes an update into the open round's set. staleness: rounds that it is late. */

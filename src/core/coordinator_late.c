@@ -48,6 +48,7 @@ bool late_can_count(const struct coordinator *c, const struct member *member,
                     const struct update_key *key)
 {
     return c->settings.late == LATE_NEXT_ROUND && !job_is_over(c) && key->round < c->round &&
+           !coordinator_shuts_out(c, member, c->round) &&
            counted_in(c) - key->round <= c->settings.max_staleness &&
            c->bases[key->round % BASES].round == key->round && key->round > member->counted_round &&
            member->asked_round >= key->round && !member->accepted && !member->waiting;

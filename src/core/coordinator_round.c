@@ -60,9 +60,20 @@ void round_announce(struct coordinator *c, struct coordinator_effects *effects)
     }
 }
 
+/* Connected, and not in quarantine. */
+static uint32_t count_there(const struct coordinator *c)
+{
+    uint32_t there = 0;
+    for (uint32_t i = 0; i < c->roster.count; i++) {
+        const struct member *const member = &c->roster.members[c->roster.order[i]];
+        there += member->session != 0 && !coordinator_shuts_out(c, member, c->round);
+    }
+    return there;
+}
+
 void gather(struct coordinator *c, struct coordinator_effects *effects)
 {
-    const uint32_t there = roster_connected(&c->roster);
+    const uint32_t there = count_there(c);
     const bool late = c->now_ns >= c->deadline_ns;
     /* start_nodes is for the first round; a later one goes on with whoever is there. */
     uint32_t least = late || c->round > 1 ? 1 : c->settings.start_nodes;
@@ -80,7 +91,8 @@ void gather(struct coordinator *c, struct coordinator_effects *effects)
 static bool knows_contributors(const struct coordinator *c)
 {
     for (uint32_t i = 0; i < c->roster.count; i++) {
-        if (c->roster.members[c->roster.order[i]].contributed)
+        const struct member *const member = &c->roster.members[c->roster.order[i]];
+        if (member->contributed && !coordinator_shuts_out(c, member, c->round))
             return true;
     }
     return false;
@@ -244,6 +256,7 @@ static void commit(struct coordinator *c, struct coordinator_effects *effects, e
                    bool undone)
 {
     c->phase = COORDINATOR_COMMITTING;
+    quarantine_decide(c, effects);
     struct coordinator_effect *const effect = effect_add_pending(c, effects, FX_COMMIT);
     effect->round = c->round;
     effect->attempt = c->attempt;
@@ -302,6 +315,7 @@ void on_closed(struct coordinator *c, const struct coordinator_event *event,
 {
     CHECK(c->phase == COORDINATOR_CLOSING && event->id == c->pending_id);
     c->aggregate_norm = event->aggregate_norm;
+    quarantine_note(c, event);
     if (event->status == STATUS_PEER) { /* the new model is not finite */
         c->measured = true;
         c->validation_loss = (double)INFINITY;
@@ -353,17 +367,25 @@ void on_restored(struct coordinator *c, const struct coordinator_event *event,
     commit(c, effects, OUTCOME_DIVERGED, true);
 }
 
-static void settle_member(const struct coordinator *c, struct member *member)
+/* Whether its update, which waited, is dropped. */
+static bool settle_member(struct coordinator *c, struct member *member,
+                          struct coordinator_effects *effects)
 {
+    const bool is_shut_out = quarantine_settle(c, member, effects);
+    const bool cannot_be_asked = coordinator_shuts_out(c, member, c->round + 1);
     const bool counted = member->accepted && !c->undone;
-    const bool can_still_count = member->waiting || (c->settings.late == LATE_NEXT_ROUND &&
-                                                     member->asked_round >= member->held.round);
+    const bool can_still_count =
+        member->waiting || (c->settings.late == LATE_NEXT_ROUND &&
+                            member->asked_round >= member->held.round && !cannot_be_asked);
     member->contributed = counted;
     member->expected &= member->asked_round != c->round;
     if (counted && member->key.round > member->counted_round)
         member->counted_round = member->key.round;
     member->settlement = SETTLE_NOTHING;
-    if (counted) {
+    if (is_shut_out) {
+        member->settlement = SETTLE_DROPPED;
+        member->settlement_reason = REASON_QUARANTINED;
+    } else if (counted) {
         member->settlement = SETTLE_COUNTED;
     } else if (member->accepted) {
         member->settlement = SETTLE_DROPPED;
@@ -371,8 +393,9 @@ static void settle_member(const struct coordinator *c, struct member *member)
         member->held = member->key;
     } else if (member->held_pending && !can_still_count) {
         member->settlement = SETTLE_DROPPED;
-        member->settlement_reason = REASON_ROUND_CLOSED;
+        member->settlement_reason = cannot_be_asked ? REASON_QUARANTINED : REASON_ROUND_CLOSED;
     }
+    return is_shut_out;
 }
 
 void on_committed(struct coordinator *c, const struct coordinator_event *event,
@@ -400,8 +423,11 @@ void on_committed(struct coordinator *c, const struct coordinator_event *event,
     struct coordinator_effect *const settle = effect_add(effects, FX_SETTLE);
     settle->round = c->round;
     settle->version = c->version;
+    bool any_shut_out = false;
     for (uint32_t i = 0; i < c->roster.count; i++)
-        settle_member(c, &c->roster.members[c->roster.order[i]]);
+        any_shut_out |= settle_member(c, &c->roster.members[c->roster.order[i]], effects);
+    if (any_shut_out)
+        effect_add(effects, FX_RELEASE_SHUT_OUT);
     if (c->outcome != OUTCOME_NONE) {
         end_job(c, effects);
         return;

@@ -35,7 +35,7 @@ static void set_k(struct coordinator *c)
 static uint64_t still_works_for(const struct coordinator *c, const struct member *member)
 {
     if (c->settings.late != LATE_NEXT_ROUND || member->session == 0 || member->accepted ||
-        member->waiting)
+        member->waiting || coordinator_shuts_out(c, member, c->round))
         return 0;
     const uint64_t round = member->told ? member->asked_round : member->works_for;
     return c->round - round <= c->settings.max_staleness ? round : 0;
@@ -64,7 +64,7 @@ void selection_clear(struct coordinator *c)
 /* Who is connected, or may be back in a moment: contributed last time, or lost us in a restart. */
 static bool is_there(const struct coordinator *c, const struct member *member)
 {
-    return !member->accepted && !member->waiting &&
+    return !member->accepted && !member->waiting && !coordinator_shuts_out(c, member, c->round) &&
            (member->session != 0 || ((member->contributed || member->expected) && c->attempt == 0));
 }
 

@@ -89,6 +89,8 @@ enum reason coordinator_screen(const struct coordinator *coordinator,
         return REASON_FUTURE_ROUND;
     const uint32_t index = roster_find(&c->roster, info->name);
     const struct member *const member = index != NO_MEMBER ? &c->roster.members[index] : nullptr;
+    if (member != nullptr && coordinator_shuts_out(c, member, c->round))
+        return REASON_QUARANTINED;
     return info->key.round == c->round ? screen_fresh(c, info, member)
                                        : screen_older(c, info, member);
 }
@@ -125,8 +127,12 @@ static void refuse(struct coordinator *c, const struct coordinator_event *event,
 void on_refused(struct coordinator *c, const struct coordinator_event *event)
 {
     const uint32_t index = roster_find(&c->roster, event->update.info.name);
-    if (index != NO_MEMBER)
-        stop_working(&c->roster.members[index], event->update.info.key.round);
+    if (index == NO_MEMBER)
+        return;
+    struct member *const member = &c->roster.members[index];
+    stop_working(member, event->update.info.key.round);
+    member->flagged = true;
+    member->flag = event->update.flag;
 }
 
 static void acknowledge_again(struct coordinator *c, const struct coordinator_event *event,
@@ -320,10 +326,13 @@ void on_leave(struct coordinator *c, const struct coordinator_event *event,
 }
 
 /* Why an update of that round, of which the store knows nothing, is not counted. */
-static enum reason reason_unknown(const struct coordinator *c, uint64_t round)
+static enum reason reason_unknown(const struct coordinator *c, const struct member *member,
+                                  uint64_t round)
 {
     if (round > c->round) /* of a history that a restored backup does not have */
         return REASON_SUPERSEDED;
+    if (c->phase != COORDINATOR_ENDED && coordinator_shuts_out(c, member, c->round))
+        return REASON_QUARANTINED;
     return round == c->round && c->phase == COORDINATOR_ENDED ? REASON_JOB_ENDED
                                                               : REASON_ROUND_CLOSED;
 }
@@ -366,7 +375,7 @@ void on_recalled(struct coordinator *c, const struct coordinator_event *event,
     answer->version = event->recalled.version;
     answer->reason = event->recalled.reason;
     if (!event->recalled.counted && answer->reason == REASON_UNSPECIFIED)
-        answer->reason = reason_unknown(c, event->recalled.key.round);
+        answer->reason = reason_unknown(c, member, event->recalled.key.round);
     trace_add(c, effects, TRACE_SETTLED, index, event->recalled.key.round, event->recalled.counted,
               answer->reason);
     if (c->phase == COORDINATOR_ENDED)

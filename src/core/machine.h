@@ -76,6 +76,8 @@ enum outcome {
     X(BUSY, "{m} still works for round {a} and is not asked for round {b}")                        \
     X(ACCEPTED_LATE, "{m}'s update for round {a} is accepted late, for round {b}")                 \
     X(STANDS_IN, "the server's momentum stands in for {b} nodes that are late in round {a}")       \
+    X(QUARANTINED, "{m} is quarantined from round {a} to the one before {b}")                      \
+    X(QUARANTINE_SUGGESTED, "{m} should be quarantined from round {a} to the one before {b}")      \
     X(PAUSED, "the job is paused before round {a}")                                                \
     X(RESUMED, "the job goes on with round {a}")                                                   \
     X(RESTORING, "round {a} is undone: the version of round {b} is restored")                      \

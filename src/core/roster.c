@@ -54,11 +54,13 @@ static void remove_at(struct roster *roster, uint32_t at)
     roster->count--;
 }
 
-static bool forget_one(struct roster *roster)
+/* Who was flagged would come back as one of whom nothing is known. */
+static bool forget_one(struct roster *roster, bool flagged)
 {
     for (uint32_t at = 0; at < roster->count; at++) {
         const struct member *const member = &roster->members[roster->order[at]];
-        if (member->session == 0 && !member->selected && !member->accepted && !member->waiting) {
+        if (member->session == 0 && !member->selected && !member->accepted && !member->waiting &&
+            (member->reputation.flagged > 0) == flagged) {
             remove_at(roster, at);
             return true;
         }
@@ -81,7 +83,8 @@ uint32_t roster_add(struct roster *roster, const char *name)
     const uint32_t known = roster_find(roster, name);
     if (known != NO_MEMBER)
         return known;
-    if (roster->count == roster->capacity && !forget_one(roster))
+    if (roster->count == roster->capacity && !forget_one(roster, false) &&
+        !forget_one(roster, true))
         return NO_MEMBER;
     const uint32_t at = lower_bound(roster, name);
     const uint32_t index = free_index(roster);

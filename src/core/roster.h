@@ -7,12 +7,14 @@
 #pragma once
 
 #include "core/machine.h"
+#include "core/reputation.h"
 
 /* What FX_SETTLE tells a member; it stays until the next commit, so that the shell can read it. */
 enum settlement {
     SETTLE_NOTHING,
     SETTLE_COUNTED, /* member.key is in the version */
-    SETTLE_DROPPED, /* member.held is not: it came too late, or its round was undone */
+    SETTLE_DROPPED, /* member.held is not: it came too late, its round was undone, or the member is
+                       shut out */
 };
 
 /* What a node measured on its held-out samples: the model it received. */
@@ -38,6 +40,8 @@ struct member {
     bool waiting;      /* its late update is held until the next round opens */
     bool folding;      /* its late update, which waited, is in the FX_FOLD_WAITING under way */
     bool stands_in;    /* late when the round closed: the server's momentum is counted for it */
+    bool shut_out;     /* its late update, which waited, is dropped: FX_RELEASE_SHUT_OUT */
+    bool flagged;      /* since the last commit; `flag` says why */
     enum settlement settlement;
     enum reason settlement_reason; /* of SETTLE_DROPPED */
     struct update_key held;
@@ -54,7 +58,10 @@ struct member {
     uint32_t weight_samples; /* min(samples, samples_max) */
     double staleness_weight; /* (0, 1]; 1: fresh */
     struct update_report report;
-    struct blob_ref blob; /* while it waits */
+    struct blob_ref blob; /* while it waits, or is shut out */
+    struct flag flag;
+    struct reputation reputation;      /* as is durable */
+    struct reputation next_reputation; /* as the commit under way makes it */
 };
 
 /*
@@ -98,8 +105,8 @@ uint32_t roster_find_session(const struct roster *roster, uint64_t session);
 
 /*
  * The index of that name, added where it is new. A full roster forgets the first member (by name)
- * that is away and not asked this round; NO_MEMBER where there is none. name must be shorter than
- * MEMBER_NAME_MAX (aborts).
+ * that is away and not asked this round, one that was never flagged before the others; NO_MEMBER
+ * where there is none. name must be shorter than MEMBER_NAME_MAX (aborts).
  */
 uint32_t roster_add(struct roster *roster, const char *name);
 

@@ -66,6 +66,12 @@ enum config_trainer : uint32_t {
     CONFIG_TRAINER_FIXED,
     CONFIG_TRAINER_COMMAND,
 };
+enum config_quarantine : uint32_t {
+    CONFIG_QUARANTINE_OFF,
+    CONFIG_QUARANTINE_SUGGEST,
+    CONFIG_QUARANTINE_AUTO,
+};
+
 enum config_late_updates : uint32_t {
     CONFIG_LATE_DISCARD,
     CONFIG_LATE_NEXT_ROUND,
@@ -170,6 +176,8 @@ struct config {
         char set[CONFIG_RULES_MAX];
         double tolerance;
         uint64_t f; /* 0: by the tolerance */
+        enum config_quarantine quarantine;
+        uint64_t quarantine_rounds;
     } robust;
     struct {
         uint64_t max_rounds;

@@ -68,6 +68,7 @@ static const char *const csv_separators[] = {"comma", "semicolon", "tab", "pipe"
 static const char *const partitions[] = {"iid", "dirichlet", "shards", nullptr};
 static const char *const trainers[] = {"builtin", "fixed", "command", nullptr};
 static const char *const late_updates[] = {"discard", "next_round", "momentum", nullptr};
+static const char *const quarantines[] = {"off", "suggest", "auto", nullptr};
 /* As the table of robust/rule_table.c names them, in its order. */
 static const char *const rules[] = {"mean", "median",     "trimmed_mean", "geometric_median",
                                     "krum", "multi_krum", "bulyan",       "centered_clipping",
@@ -225,6 +226,12 @@ const struct config_key config_keys[] = {
     F64(robust, tolerance, "0.3", 0, 0.49,
         "share of the nodes asked that may lie, rounded up to nodes"),
     U64(robust, f, "0", 0, 10000, "how many may lie, in place of the tolerance; 0 is by that"),
+    ENUM(
+        robust, quarantine, "suggest", quarantines,
+        "what becomes of a node whose updates were grossly off in 3 of its last 5 rounds: nothing; "
+        "it is only said; or it is not asked for some rounds"),
+    U64(robust, quarantine_rounds, "20", 1, 1000000,
+        "rounds for which it is not asked; then one such update in 5 rounds is enough"),
 
     U64(convergence, max_rounds, "100", 1, 1000000000, "rounds after which the job ends"),
     U64(convergence, min_rounds, "10", 0, 1000000000, "rounds before which it cannot converge"),

@@ -143,6 +143,7 @@ static void fill_rule(struct record_head *head, const struct coordinator_host *h
                       const struct coordinator_effect *effect)
 {
     const struct config *const config = host->config;
+    char suspects[ROBUST_SUSPECTS_TEXT_MAX];
     snprintf(head->rule, sizeof(head->rule), "%s", rule_get(config->robust.rule)->name);
     if (effect->round > 0 && !effect->undone) {
         add_parameter(head, "optimiser", "%s", config_optimiser_name(host->optimiser.kind));
@@ -159,6 +160,8 @@ static void fill_rule(struct record_head *head, const struct coordinator_host *h
             add_parameter(head, "robust_pre", "%s", config->robust.pre);
         if (config->robust.set[0] != 0)
             add_parameter(head, "robust_set", "%s", config->robust.set);
+        CHECK(robust_outcome_text(host->outcome, suspects) == STATUS_OK);
+        add_parameter(head, "robust_suspects", "%s", suspects);
     }
     add_parameter(head, "samples_max", "%llu", (unsigned long long)config->limits.samples_max);
     if (config->aggregation.late_updates == CONFIG_LATE_NEXT_ROUND) {

@@ -129,8 +129,8 @@ void coordinator_control_member(const struct coordinator_host *host, uint32_t at
 {
     const struct roster *const roster = &host->machine.roster;
     CHECK(at < roster->count);
-    job_figures_describe(&host->figures, roster, roster->order[at], round_is_open(&host->machine),
-                         ret_member);
+    job_figures_describe(&host->figures, &host->machine, roster->order[at],
+                         round_is_open(&host->machine), ret_member);
 }
 
 /* Before the first model is durable a machine that is cancelled just exits, to be started again by

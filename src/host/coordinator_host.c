@@ -234,6 +234,9 @@ static void carry(struct coordinator_host *host, const struct coordinator_effect
     case FX_RELEASE_WAITING:
         updates_release_waiting(host);
         break;
+    case FX_RELEASE_SHUT_OUT:
+        updates_release_shut_out(host);
+        break;
     case FX_TIMER:
         set_timer(host, effect->deadline_ns);
         break;

@@ -48,6 +48,7 @@ struct offer {
     struct refusal refusal;
     enum status status;
     bool receiving;          /* the payload is not whole yet */
+    double norm;             /* L2, of the payload */
     bool verified;           /* its signature is the header's signer's */
     char hop[MESH_NAME_MAX]; /* who brought it; TLS says so */
 };
@@ -183,6 +184,8 @@ void updates_fold(struct coordinator_host *host, const struct coordinator_effect
 void updates_fold_waiting(struct coordinator_host *host, const struct coordinator_effect *effect);
 /* What waited and will not be counted. */
 void updates_release_waiting(struct coordinator_host *host);
+/* What waited of members that are `shut_out`. */
+void updates_release_shut_out(struct coordinator_host *host);
 void updates_release(struct coordinator_host *host, uint64_t ticket);
 void updates_evidence(struct coordinator_host *host, const struct coordinator_effect *effect);
 void updates_deinit(struct coordinator_host *host);

@@ -204,7 +204,7 @@ static void run_verify(struct job *job)
         refusal->reason = REASON_NON_FINITE;
         offer->status = error_set(&refusal->error, STATUS_PEER,
                                   "the update holds NaN or infinity; every value must be finite");
-    } else if (sqrt(squared) > host->config->limits.update_norm_max) {
+    } else if ((offer->norm = sqrt(squared)) > host->config->limits.update_norm_max) {
         refusal->reason = REASON_NORM;
         offer->status = error_set(&refusal->error, STATUS_PEER,
                                   "the update's norm is %.6g, at most %.6g is taken "
@@ -217,6 +217,20 @@ static void run_verify(struct job *job)
 static const char *sender_of(const struct offer *offer)
 {
     return offer->verified ? offer->header.spiffe_id : offer->hop;
+}
+
+/* The node's own doing, which it signed: it is held against it. */
+static void tell_machine(struct coordinator_host *host, const struct offer *offer)
+{
+    const bool is_norm = offer->refusal.reason == REASON_NORM;
+    struct coordinator_event refused = {
+        .kind = EV_REFUSED,
+        .update = {
+            .info = core_update_info(&offer->header, offer->ticket),
+            .flag = {.is_refused = true,
+                     .reason = is_norm ? SUSPECTED_NORM : SUSPECTED_NON_FINITE,
+                     .score = is_norm ? offer->norm / host->config->limits.update_norm_max : 0}}};
+    host_step(host, &refused);
 }
 
 static void on_verified(struct job *job)
@@ -232,13 +246,8 @@ static void on_verified(struct job *job)
                   LOG_STR("text", offer->refusal.error.text));
         const enum reason reason = offer->refusal.reason;
         refuse(host, offer->ticket, sender_of(offer), reason, offer->refusal.error.text);
-        /* Signed by the node itself, whose work is done. */
-        if (reason == REASON_NON_FINITE || reason == REASON_NORM) {
-            struct coordinator_event refused = {
-                .kind = EV_REFUSED,
-                .update = {.info = core_update_info(&offer->header, offer->ticket)}};
-            host_step(host, &refused);
-        }
+        if (reason == REASON_NON_FINITE || reason == REASON_NORM)
+            tell_machine(host, offer);
         offer_forget(host, offer->ticket);
         return;
     }
@@ -403,6 +412,16 @@ void updates_release_waiting(struct coordinator_host *host)
     for (uint32_t i = 0; i < roster->count; i++) {
         const struct member *const member = &roster->members[roster->order[i]];
         if (member->waiting)
+            offer_forget(host, member->blob.id);
+    }
+}
+
+void updates_release_shut_out(struct coordinator_host *host)
+{
+    const struct roster *const roster = &host->machine.roster;
+    for (uint32_t i = 0; i < roster->count; i++) {
+        const struct member *const member = &roster->members[roster->order[i]];
+        if (member->shut_out)
             offer_forget(host, member->blob.id);
     }
 }

@@ -10,6 +10,7 @@
 #include "base/check.h"
 #include "host/coordinator_commit.h"
 #include "host/job_model.h"
+#include "host/quarantine_report.h"
 
 #include <openssl/rand.h>
 #include <stdlib.h>
@@ -105,6 +106,11 @@ static void on_closed(struct job *job)
     struct coordinator_host *const host = work->host;
     host->aggregate_norm = work->closed.norm;
     take_outcome(host, work->closed.outcome, work->effect.round);
+    struct evidence *const evidence =
+        calloc(host->outcome != nullptr ? host->outcome->count + 1 : 1, sizeof(*evidence));
+    CHECK(evidence != nullptr);
+    work->event.evidence = evidence;
+    work->event.evidence_count = core_evidence(&host->machine.roster, host->outcome, evidence);
     if (work->event.status == STATUS_OK) {
         model_file_replace(&host->candidate, work->closed.model);
         model_file_replace(&host->optimiser_candidate, work->closed.state);
@@ -112,6 +118,7 @@ static void on_closed(struct job *job)
             host->outcome != nullptr ? host->outcome->validated : (struct validated){0};
     }
     complete(work);
+    free(evidence);
 }
 
 static void begin_close(struct coordinator_host *host, struct version_job *work)
@@ -259,6 +266,8 @@ void versions_committed(struct coordinator_host *host, const struct coordinator_
         versions_serve(host, host->model);
         if (effect->round > 0) {
             run_folder_progress(host);
+            quarantine_report_progress(&host->machine);
+            quarantine_report_log(&host->machine, host->log);
             note_round(host);
         }
         versions_new_round(host);

@@ -65,7 +65,8 @@ struct member_history core_member_history(const struct store_member *row)
     return (struct member_history){.is_away = !row->active,
                                    .asked_round = row->asked_round,
                                    .counted_round = row->counted_round,
-                                   .samples = row->samples};
+                                   .samples = row->samples,
+                                   .reputation = row->reputation};
 }
 
 enum member_fate core_member_row(const struct member *member,
@@ -82,6 +83,7 @@ enum member_fate core_member_row(const struct member *member,
         .counted_round = is_counted && member->key.round > member->counted_round
                              ? member->key.round
                              : member->counted_round,
+        .reputation = is_round ? member->next_reputation : member->reputation,
     };
     memcpy(ret_row->name, member->name, sizeof(ret_row->name));
     if (is_counted)
@@ -104,6 +106,20 @@ struct store_counted core_counted_row(const struct member *member, const struct 
                                   .attempt = member->key.attempt,
                                   .samples = member->samples,
                                   .payload_digest = member->key.payload_digest};
+}
+
+uint32_t core_evidence(const struct roster *roster, const struct robust_outcome *outcome,
+                       struct evidence *ret_evidence)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; outcome != nullptr && i < outcome->count; i++) {
+        const struct robust_suspect *const suspect = &outcome->suspects[i];
+        const uint32_t index = roster_find(roster, suspect->node);
+        if (index != NO_MEMBER)
+            ret_evidence[count++] =
+                (struct evidence){index, {.reason = suspect->reason, .score = suspect->score}};
+    }
+    return count;
 }
 
 uint64_t core_stand_in_weight(const struct roster *roster, uint32_t samples_max)

@@ -9,6 +9,7 @@
 #include "core/coordinator.h"
 #include "core/node.h"
 #include "host/model_file.h"
+#include "host/robust_round.h"
 #include "store/store.h"
 #include "wire/envelope.h"
 
@@ -47,6 +48,15 @@ struct store_dropped core_dropped_row(const struct member *member, const struct 
 
 /* Where its fate is COUNTED: the row of its update. Borrows row's name. */
 struct store_counted core_counted_row(const struct member *member, const struct store_member *row);
+
+/*
+ * The suspects of a rule by their members, those that are known; outcome: null under the mean.
+ * Gives their number.
+ *
+ * ret_evidence  evidence[outcome->count]
+ */
+uint32_t core_evidence(const struct roster *roster, const struct robust_outcome *outcome,
+                       struct evidence *ret_evidence);
 
 /* What the momentum weighs in the place of all that `stand in`. */
 uint64_t core_stand_in_weight(const struct roster *roster, uint32_t samples_max);

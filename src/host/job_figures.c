@@ -106,10 +106,13 @@ void job_figures_dropped(struct job_figures *figures, const struct roster *roste
     count(&own->dropped, reason);
 }
 
-static enum control_member_state state_of(const struct member *member, bool round_is_open)
+static enum control_member_state state_of(const struct member *member, bool round_is_open,
+                                          bool is_shut_out)
 {
     if (member->session == 0)
         return CONTROL_MEMBER_AWAY;
+    if (is_shut_out)
+        return CONTROL_MEMBER_QUARANTINED;
     if (round_is_open && member->accepted)
         return CONTROL_MEMBER_ACCEPTED;
     if (round_is_open && member->selected)
@@ -117,16 +120,18 @@ static enum control_member_state state_of(const struct member *member, bool roun
     return member->works_for != 0 ? CONTROL_MEMBER_BUSY : CONTROL_MEMBER_IDLE;
 }
 
-void job_figures_describe(const struct job_figures *figures, const struct roster *roster,
+void job_figures_describe(const struct job_figures *figures, const struct coordinator *machine,
                           uint32_t index, bool round_is_open, struct control_member *ret_member)
 {
     static const struct member_figures none = {0};
-    const struct member *const member = &roster->members[index];
+    const struct member *const member = &machine->roster.members[index];
+    const struct reputation *const known = &member->reputation;
     const struct member_figures *own = &figures->members[index];
     if (strcmp(own->name, member->name) != 0)
         own = &none;
     *ret_member = (struct control_member){
-        .state = state_of(member, round_is_open),
+        .state =
+            state_of(member, round_is_open, coordinator_shuts_out(machine, member, machine->round)),
         .connected = member->session != 0,
         .since_unix_ms = own->since_unix_ms,
         .round_counted = member->counted_round,
@@ -136,6 +141,13 @@ void job_figures_describe(const struct job_figures *figures, const struct roster
         .samples = own->samples,
         .loss = own->loss,
         .certificate_ends_unix_s = own->certificate_ends_unix_s,
+        .reputation = reputation_value(known),
+        .rounds = known->rounds,
+        .flagged = known->flagged,
+        .flagged_round = known->flagged_round,
+        .flag_reason = known->flag.reason,
+        .flag_score = known->flag.score,
+        .quarantined_until = known->until > machine->round ? known->until : 0,
     };
     static_assert(sizeof(ret_member->spiffe_id) >= sizeof(member->name));
     memcpy(ret_member->spiffe_id, member->name, sizeof(member->name));

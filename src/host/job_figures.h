@@ -7,7 +7,7 @@
  */
 #pragma once
 
-#include "core/roster.h"
+#include "core/coordinator.h"
 #include "wire/control.h"
 
 /* Of the member that has this place in the roster; another one's name there is a new beginning. */
@@ -62,5 +62,5 @@ void job_figures_dropped(struct job_figures *figures, const struct roster *roste
 
 /* The member at that index for people. Asked and accepted mean the round that is open, if one is.
  */
-void job_figures_describe(const struct job_figures *figures, const struct roster *roster,
+void job_figures_describe(const struct job_figures *figures, const struct coordinator *machine,
                           uint32_t index, bool round_is_open, struct control_member *ret_member);

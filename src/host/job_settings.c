@@ -12,6 +12,10 @@ struct coordinator_settings job_machine_settings(const struct config *config)
     static const enum late_policy policies[] = {[CONFIG_LATE_DISCARD] = LATE_DISCARD,
                                                 [CONFIG_LATE_NEXT_ROUND] = LATE_NEXT_ROUND,
                                                 [CONFIG_LATE_MOMENTUM] = LATE_MOMENTUM};
+    static const enum quarantine_policy quarantines[] = {
+        [CONFIG_QUARANTINE_OFF] = QUARANTINE_OFF,
+        [CONFIG_QUARANTINE_SUGGEST] = QUARANTINE_SUGGEST,
+        [CONFIG_QUARANTINE_AUTO] = QUARANTINE_AUTO};
     struct coordinator_settings settings = {
         .k_threshold = config->aggregation.k_threshold,
         .share = config->aggregation.share,
@@ -23,6 +27,8 @@ struct coordinator_settings job_machine_settings(const struct config *config)
         .staleness = config->aggregation.staleness,
         .staleness_exponent = config->aggregation.staleness_exponent,
         .staleness_hinge = config->aggregation.staleness_hinge,
+        .quarantine = quarantines[config->robust.quarantine],
+        .quarantine_rounds = config->robust.quarantine_rounds,
         .schedule = {.kind = config->schedule.kind,
                      .rate = config->optimiser.learning_rate,
                      .factor = config->schedule.step_factor,

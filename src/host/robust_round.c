@@ -238,6 +238,41 @@ static enum status make_outcome(const struct robust_round *round,
     return STATUS_OK;
 }
 
+static void put_number(struct hasher *hasher, uint64_t number)
+{
+    uint8_t bytes[8];
+    store_u64le(bytes, number);
+    hasher_update(hasher, bytes, sizeof(bytes));
+}
+
+enum status robust_outcome_text(const struct robust_outcome *outcome,
+                                char ret_text[static ROBUST_SUSPECTS_TEXT_MAX])
+{
+    static const char domain[] = "fedra/v1/suspects";
+    struct hasher *hasher = nullptr;
+    struct digest digest;
+    char hex[DIGEST_HEX_MAX];
+    const enum status status = hasher_create(&hasher);
+    if (status != STATUS_OK)
+        return status;
+    hasher_update(hasher, domain, sizeof(domain));
+    put_number(hasher, outcome->count);
+    for (uint32_t i = 0; i < outcome->count; i++) {
+        const struct robust_suspect *const suspect = &outcome->suspects[i];
+        uint64_t score = 0;
+        memcpy(&score, &suspect->score, sizeof(score));
+        put_number(hasher, strlen(suspect->node));
+        hasher_update(hasher, suspect->node, strlen(suspect->node));
+        put_number(hasher, suspect->reason);
+        put_number(hasher, score);
+    }
+    hasher_finish(hasher, &digest);
+    hasher_destroy(hasher);
+    digest_to_hex(&digest, hex);
+    snprintf(ret_text, ROBUST_SUSPECTS_TEXT_MAX, "%u:%s", outcome->count, hex);
+    return STATUS_OK;
+}
+
 static uint32_t thread_count(void)
 {
     const long processors = sysconf(_SC_NPROCESSORS_ONLN);

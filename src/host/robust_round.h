@@ -84,3 +84,11 @@ uint64_t robust_round_weight_sum(const struct robust_round *round);
                                              double *ret_mean, struct robust_outcome **ret_outcome,
                                              struct error *err);
 void robust_round_reset(struct robust_round *round);
+
+/*
+ * The suspects as one line for a record: "COUNT:HEX", HEX being H("fedra/v1/suspects\0" | u64le
+ * count | for each, the worst first: u64le size | node | u64le reason | f64le score). NO_MEMORY.
+ */
+enum { ROBUST_SUSPECTS_TEXT_MAX = 96 };
+[[nodiscard]] enum status robust_outcome_text(const struct robust_outcome *outcome,
+                                              char ret_text[static ROBUST_SUSPECTS_TEXT_MAX]);

@@ -4,6 +4,7 @@
 #include "host/run_report.h"
 
 #include "host/progress.h"
+#include "host/quarantine_report.h"
 #include "host/terminal.h"
 #include "store/durable_file.h"
 #include "store/store.h"
@@ -44,14 +45,42 @@ static void add_refused(const uint64_t *by_reason, yyjson_mut_doc *doc, yyjson_m
     }
 }
 
-/* "robust": {"f": ..., "suspects": [{"node": ..., "score": ..., "reason": ...}]}; none under the
- * mean. */
-static void add_suspects(const struct robust_outcome *outcome, yyjson_mut_doc *doc,
-                         yyjson_mut_val *root)
+/* Under `auto` who is not asked next, under `suggest` who should not be. */
+static void add_quarantined(const struct coordinator *machine, yyjson_mut_doc *doc,
+                            yyjson_mut_val *robust)
 {
-    if (outcome == nullptr)
+    const bool is_auto = machine->settings.quarantine == QUARANTINE_AUTO;
+    yyjson_mut_val *const names =
+        yyjson_mut_obj_add_arr(doc, robust, is_auto ? "quarantined" : "quarantine_suggested");
+    for (uint32_t i = 0; i < machine->roster.count; i++) {
+        const struct member *const member = &machine->roster.members[machine->roster.order[i]];
+        if (quarantine_holds(machine, member))
+            yyjson_mut_arr_add_str(doc, names, member->name);
+    }
+}
+
+static bool is_any_quarantined(const struct coordinator *machine)
+{
+    for (uint32_t i = 0; i < machine->roster.count; i++) {
+        if (quarantine_holds(machine, &machine->roster.members[machine->roster.order[i]]))
+            return true;
+    }
+    return false;
+}
+
+/*
+ * "robust": {"f": ..., "suspects": [{"node": ..., "score": ..., "reason": ...}], "quarantined":
+ * [...]}; under the mean none, or, where anybody is quarantined, that alone.
+ */
+static void add_robust(const struct coordinator *machine, const struct robust_outcome *outcome,
+                       yyjson_mut_doc *doc, yyjson_mut_val *root)
+{
+    if (outcome == nullptr && !is_any_quarantined(machine))
         return;
     yyjson_mut_val *const robust = yyjson_mut_obj_add_obj(doc, root, "robust");
+    add_quarantined(machine, doc, robust);
+    if (outcome == nullptr)
+        return;
     yyjson_mut_obj_add_uint(doc, robust, "f", outcome->f);
     if (outcome->has_choice)
         yyjson_mut_obj_add_str(doc, robust, "choice", validated_candidate_name(outcome->choice));
@@ -111,7 +140,7 @@ enum status run_report_round(const struct run_round *round, struct bytes *line)
         add_figure(doc, root, "nodes_loss", nodes->nodes > 0, nodes->loss);
         add_figure(doc, root, "nodes_accuracy", nodes->has_accuracy, nodes->accuracy);
     }
-    add_suspects(round->outcome, doc, root);
+    add_robust(machine, round->outcome, doc, root);
     yyjson_mut_obj_add_real(doc, root, "learning_rate", machine->rate);
     yyjson_mut_obj_add_real(doc, root, "aggregate_norm", round->aggregate_norm);
     yyjson_mut_obj_add_uint(doc, root, "bytes_in", round->bytes_in);

@@ -98,6 +98,7 @@ struct sim_plan {
     uint32_t pauses;
     double slow_share;
     uint32_t liars;        /* the last nodes */
+    double suspicion;      /* that an update of a round is suspected, under the mean */
     uint64_t diverges_at;  /* the loss is bad from that round on; 0: never */
     bool loss_is_nan;      /* of DIVERGE; else it rises */
     uint64_t cancelled_ns; /* when; 0: never */

@@ -325,6 +325,9 @@ static void carry(struct world *w, const struct coordinator_effect *effect)
     case FX_RELEASE_WAITING:
         server_release_waiting(w);
         break;
+    case FX_RELEASE_SHUT_OUT:
+        server_release_shut_out(w);
+        break;
     case FX_TIMER:
         sim_set_timer(w, COORDINATOR, effect->deadline_ns);
         break;

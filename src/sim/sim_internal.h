@@ -269,6 +269,7 @@ struct world {
     uint64_t refused[REASONS]; /* since the last commit, as the next three */
     uint64_t bytes_in;
     uint64_t bytes_out;
+    struct evidence *evidence;      /* evidence[plan->nodes], of that round */
     struct robust_outcome *outcome; /* of the round that is closing; null under the mean */
     float *expected;                /* [parameter_count] each: the model as the slow path made it */
     float *expected_momentum;
@@ -345,6 +346,7 @@ void server_fold(struct world *w, const struct coordinator_effect *effect);
 void server_evidence(struct world *w, const struct coordinator_effect *effect);
 void server_receipt(struct world *w, const struct coordinator_effect *effect);
 void server_release_waiting(struct world *w);
+void server_release_shut_out(struct world *w);
 void offer_free(struct world *w, uint64_t ticket);
 /* Those that the coordinator holds. */
 void offers_free(struct world *w);

@@ -76,11 +76,19 @@ static const char *short_name(const struct member *member)
     return strrchr(member->name, '/') + 1;
 }
 
+static bool is_shut_out(const struct coordinator *c, const struct member *member)
+{
+    return c->settings.quarantine == QUARANTINE_AUTO && member->reputation.until > c->round;
+}
+
 static void check_member(struct world *w, const struct member *member)
 {
     const struct coordinator *const c = &w->server.machine;
     const uint64_t most = c->settings.late == LATE_NEXT_ROUND ? c->settings.max_staleness : 0;
     const char *const name = short_name(member);
+    if (member->selected && is_shut_out(c, member) && c->phase == COORDINATOR_COLLECTING)
+        sim_fail(w, "%s is asked for round %llu, and is in quarantine before %llu", name,
+                 (unsigned long long)c->round, (unsigned long long)member->reputation.until);
     if (member->accepted && member->waiting)
         sim_fail(w, "%s is in the set and waits", name);
     if (member->stands_in && (c->settings.late != LATE_MOMENTUM || c->round <= 1 ||
@@ -141,7 +149,8 @@ static void check_draw(struct world *w)
         if (member->accepted && member->late)
             continue;
         kept += member->accepted;
-        there += member->accepted || (!is_away && !member->waiting && member->works_for == 0);
+        there += member->accepted || (!is_away && !member->waiting && member->works_for == 0 &&
+                                      !is_shut_out(c, member));
     }
     uint32_t needed = ceil_share(c->settings.share, there);
     if (needed < least)
@@ -211,7 +220,7 @@ void oracle_beacon(struct world *w, uint64_t session)
         return;
     const struct member *const member = &c->roster.members[index];
     if (!member->selected || !member->told || member->works_for != 0 || member->recalling ||
-        c->phase != COORDINATOR_COLLECTING)
+        is_shut_out(c, member) || c->phase != COORDINATOR_COLLECTING)
         sim_fail(w, "%s hears a beacon that is not for it", short_name(member));
     CHECK(store_read_summary(w->store, &summary, nullptr) == STATUS_OK);
     if (w->result->happened[SIM_ZOMBIE] > 0 && summary.epoch > c->epoch)
@@ -333,6 +342,15 @@ void oracle_commit(struct world *w, const struct coordinator_effect *effect)
 
 /* ---- recovery is replay ---- */
 
+static bool same_reputation(const struct reputation *a, const struct reputation *b)
+{
+    return a->rounds == b->rounds && a->flagged == b->flagged &&
+           a->flagged_round == b->flagged_round && a->flag.reason == b->flag.reason &&
+           memcmp(&a->flag.score, &b->flag.score, sizeof(a->flag.score)) == 0 &&
+           memcmp(&a->distrust, &b->distrust, sizeof(a->distrust)) == 0 && a->recent == b->recent &&
+           a->until == b->until && a->probation == b->probation;
+}
+
 static void compare_members(struct world *w, const struct coordinator_event *event)
 {
     const struct coordinator *const c = &w->server.machine;
@@ -350,6 +368,16 @@ static void compare_members(struct world *w, const struct coordinator_event *eve
                      (unsigned long long)history->counted_round,
                      (unsigned long long)member->asked_round,
                      (unsigned long long)member->counted_round);
+        if (!same_reputation(&member->reputation, &history->reputation))
+            sim_fail(w,
+                     "the store knows of %s: flagged in %llu of %llu rounds, shut out before %llu; "
+                     "the machine %llu of %llu, %llu",
+                     short_name(member), (unsigned long long)history->reputation.flagged,
+                     (unsigned long long)history->reputation.rounds,
+                     (unsigned long long)history->reputation.until,
+                     (unsigned long long)member->reputation.flagged,
+                     (unsigned long long)member->reputation.rounds,
+                     (unsigned long long)member->reputation.until);
     }
 }
 
@@ -430,7 +458,7 @@ static bool may_be_refused(enum reason reason)
     return reason == REASON_ROUND_CLOSED || reason == REASON_FUTURE_ROUND ||
            reason == REASON_FUTURE_EPOCH || reason == REASON_NOT_SELECTED ||
            reason == REASON_TOO_STALE || reason == REASON_ALREADY_COUNTED ||
-           reason == REASON_JOB_ENDED || reason == REASON_DRAINING;
+           reason == REASON_JOB_ENDED || reason == REASON_DRAINING || reason == REASON_QUARANTINED;
 }
 
 void oracle_note(struct world *w, uint32_t index, const struct node_effect *effect)

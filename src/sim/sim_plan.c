@@ -22,6 +22,7 @@ static const char *const texts[] = {
 
 enum {
     STREAM_PLAN = 1,
+    STREAM_QUARANTINE = 2,
     MLDSA_EVERY = 100, /* seeds; these are of few nodes: it is slow */
 };
 
@@ -78,6 +79,19 @@ static void draw_machine(struct random *random, struct sim_plan *plan)
     machine->samples_max = 100 + random_below(random, 1000);
     machine->validate = random_below(random, 4) > 0;
     machine->validates_received = random_below(random, 4) == 0;
+}
+
+/* By numbers of its own: all else that a seed stands for is as without. */
+static void draw_quarantine(struct sim_plan *plan)
+{
+    static const enum quarantine_policy policies[] = {QUARANTINE_OFF, QUARANTINE_SUGGEST,
+                                                      QUARANTINE_AUTO, QUARANTINE_AUTO};
+    static const double suspicions[] = {0, 0.02, 0.2, 0.5};
+    struct random random;
+    random_init(&random, plan->seed, STREAM_QUARANTINE, 0);
+    plan->machine.quarantine = policies[random_below(&random, 4)];
+    plan->machine.quarantine_rounds = 1 + random_below(&random, 6);
+    plan->suspicion = pick(&random, suspicions, 4);
 }
 
 static void draw_optimiser(struct random *random, struct sim_plan *plan)
@@ -180,6 +194,7 @@ void sim_plan_draw(uint64_t seed, uint32_t nodes, uint32_t faults, struct sim_pl
     }
     plan.faults &= faults;
     draw_machine(&random, &plan);
+    draw_quarantine(&plan);
     draw_optimiser(&random, &plan);
     plan.delay_max_ns = delays_ms[random_below(&random, 4)] * MS;
     plan.tick_ns = random_below(&random, 3) == 0 ? MS : 1;

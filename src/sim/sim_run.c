@@ -374,7 +374,8 @@ static void make_work(struct world *w)
     w->layout = w->work->layout;
     w->parameter_count = w->layout->parameter_count;
     w->expected = calloc(3 * w->parameter_count, sizeof(*w->expected));
-    CHECK(w->expected != nullptr);
+    w->evidence = calloc(w->plan->nodes, sizeof(*w->evidence));
+    CHECK(w->expected != nullptr && w->evidence != nullptr);
     w->expected_momentum = w->expected + w->parameter_count;
     w->expected_second = w->expected_momentum + w->parameter_count;
 }
@@ -425,6 +426,7 @@ static void free_world(struct world *w)
     layout_destroy(w->state_layout);
     if (w->plan->work == nullptr)
         drawn_work_destroy(w->work);
+    free(w->evidence);
     free(w->expected);
     free(w->nodes);
     free(w->cut_up);

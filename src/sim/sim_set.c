@@ -48,6 +48,7 @@ static const struct field fields[] = {
     {"skew", KIND_FAULT, SIM_SKEW, 0, 1},
     {"rotate", KIND_FAULT, SIM_ROTATE, 0, 1},
     {"liars", KIND_U32, AT(liars), 0, SIM_NODES_MAX},
+    {"suspicion", KIND_SHARE, AT(suspicion), 0, 1},
     {"diverges_at", KIND_U64, AT(diverges_at), 0, 1000000},
     {"cancelled_s", KIND_SECONDS, AT(cancelled_ns), 0, 1000000},
     {"nodes", KIND_U32, AT(nodes), 1, SIM_NODES_MAX},

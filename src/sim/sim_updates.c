@@ -202,6 +202,11 @@ void on_update_verified(struct world *w, struct happening *happening)
     if (refusal.reason == REASON_NON_FINITE || refusal.reason == REASON_NORM) {
         event.kind = EV_REFUSED;
         event.update.ticket = 0;
+        event.update.flag.reason =
+            refusal.reason == REASON_NORM ? SUSPECTED_NORM : SUSPECTED_NON_FINITE;
+        event.update.flag.is_refused = true;
+        event.update.flag.score =
+            refusal.reason == REASON_NORM ? sqrt(offer->payload->squared) / w->work->norm_max : 0;
         server_step(w, event);
     }
     if (w->server.process.incarnation != incarnation)
@@ -274,6 +279,16 @@ void server_release_waiting(struct world *w)
     for (uint32_t i = 0; i < roster->count; i++) {
         const struct member *const member = &roster->members[roster->order[i]];
         if (member->waiting)
+            offer_free(w, member->blob.id);
+    }
+}
+
+void server_release_shut_out(struct world *w)
+{
+    const struct roster *const roster = &w->server.machine.roster;
+    for (uint32_t i = 0; i < roster->count; i++) {
+        const struct member *const member = &roster->members[roster->order[i]];
+        if (member->shut_out)
             offer_free(w, member->blob.id);
     }
 }

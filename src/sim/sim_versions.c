@@ -48,6 +48,24 @@ void empty_sums(struct world *w)
         accumulator_reset(w->server.accumulator);
 }
 
+/* As the rule says; under the mean, whoever the plan has suspected, whether or not it lies. */
+static void suspect(struct world *w, struct coordinator_event *event)
+{
+    const struct roster *const roster = &w->server.machine.roster;
+    uint32_t count = core_evidence(roster, w->outcome, w->evidence);
+    const bool is_drawn = w->outcome == nullptr && w->plan->suspicion > 0;
+    for (uint32_t i = 0; is_drawn && i < roster->count; i++) {
+        const uint32_t index = roster->order[i];
+        if (!roster->members[index].accepted ||
+            random_below(&w->random, 1000) >= (uint64_t)(1000 * w->plan->suspicion))
+            continue;
+        w->evidence[count++] = (struct evidence){
+            index, {.reason = SUSPECTED_DIRECTION, .score = 1 + (double)(index % 7) / 5}};
+    }
+    event->evidence = w->evidence;
+    event->evidence_count = count;
+}
+
 static void close_round(struct world *w, const struct coordinator_effect *effect,
                         struct coordinator_event *event)
 {
@@ -74,6 +92,7 @@ static void close_round(struct world *w, const struct coordinator_effect *effect
     event->aggregate_norm = closed.norm;
     free(w->outcome);
     w->outcome = closed.outcome;
+    suspect(w, event);
     if (event->status != STATUS_OK && event->status != STATUS_PEER)
         sim_fail(w, "round %llu cannot be closed: %s", (unsigned long long)effect->round,
                  err.text[0] != 0 ? err.text : status_text(event->status));

@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 
+#include <math.h>
 #include <string.h>
 
 bool store_name_is_valid(const char *name)
@@ -53,6 +54,20 @@ static enum status check_bytes(const char *what, struct slice slice, size_t size
     return STATUS_OK;
 }
 
+enum status store_check_reputation(const struct reputation *reputation, struct error *err)
+{
+    const uint64_t most = INT64_MAX;
+    const bool counts = reputation->rounds <= most && reputation->flagged <= reputation->rounds &&
+                        reputation->flagged_round <= most && reputation->until <= most &&
+                        reputation->probation <= REPUTATION_WINDOW &&
+                        reputation->recent < 1U << REPUTATION_WINDOW;
+    const bool figures = isfinite(reputation->flag.score) && reputation->flag.score >= 0 &&
+                         reputation->distrust >= 0 && reputation->distrust <= 1;
+    if (counts && figures && (unsigned)reputation->flag.reason <= SUSPECTED_NON_FINITE)
+        return STATUS_OK;
+    return error_set(err, STATUS_INVAL, "the reputation of a member is out of range");
+}
+
 static enum status check_member(const struct store_member *member, struct error *err)
 {
     enum status status = check_text("name of a member", member->name, STORE_NAME_MAX, true, err);
@@ -62,6 +77,8 @@ static enum status check_member(const struct store_member *member, struct error 
         status = check_number("samples of a member", member->samples, err);
     if (status == STATUS_OK)
         status = check_number("counted round of a member", member->counted_round, err);
+    if (status == STATUS_OK)
+        status = store_check_reputation(&member->reputation, err);
     return status;
 }
 

@@ -13,6 +13,7 @@
 #include "base/bytes.h"
 #include "base/digest.h"
 #include "base/status.h"
+#include "core/reputation.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -74,6 +75,7 @@ struct store_member {
     uint64_t samples;     /* of its last accepted update */
     uint64_t
         counted_round; /* the last one that an update of it was made for and counted; 0: none */
+    struct reputation reputation;
 };
 
 /* Everything that one commit makes durable together. Borrowed for the call only. */
@@ -289,6 +291,10 @@ struct store {
 
 /* Ends the use of the store; null is allowed. What no commit covered is lost. */
 void store_close(struct store *store);
+
+/* Whether a member can have such a reputation; INVAL. */
+[[nodiscard]] enum status store_check_reputation(const struct reputation *reputation,
+                                                 struct error *err);
 
 /* Whether a name can be a model's file name (see store_put_model). */
 bool store_name_is_valid(const char *name);

@@ -55,6 +55,17 @@ static const char *const migrations[STORE_SCHEMA_VERSION] = {
      * that wrote the row; 0: one of before. */
     ("ALTER TABLE state ADD COLUMN seal BLOB NOT NULL DEFAULT x'';"
      "ALTER TABLE members ADD COLUMN sequence INTEGER NOT NULL DEFAULT 0;"),
+
+    /* struct reputation: of nobody is anything known. */
+    ("ALTER TABLE members ADD COLUMN rounds INTEGER NOT NULL DEFAULT 0;"
+     "ALTER TABLE members ADD COLUMN flagged INTEGER NOT NULL DEFAULT 0;"
+     "ALTER TABLE members ADD COLUMN flagged_round INTEGER NOT NULL DEFAULT 0;"
+     "ALTER TABLE members ADD COLUMN flag_reason INTEGER NOT NULL DEFAULT 0;"
+     "ALTER TABLE members ADD COLUMN flag_score REAL NOT NULL DEFAULT 0;"
+     "ALTER TABLE members ADD COLUMN distrust REAL NOT NULL DEFAULT 0;"
+     "ALTER TABLE members ADD COLUMN recent INTEGER NOT NULL DEFAULT 0;"
+     "ALTER TABLE members ADD COLUMN quarantined_until INTEGER NOT NULL DEFAULT 0;"
+     "ALTER TABLE members ADD COLUMN probation INTEGER NOT NULL DEFAULT 0;"),
 };
 
 const char *store_database_schema(uint32_t version)
@@ -110,6 +121,8 @@ static int bind_one(sqlite3_stmt *statement, int index, char kind, va_list *args
 {
     if (kind == 'i')
         return sqlite3_bind_int64(statement, index, (sqlite3_int64)va_arg(*args, uint64_t));
+    if (kind == 'f')
+        return sqlite3_bind_double(statement, index, va_arg(*args, double));
     if (kind == 't')
         return sqlite3_bind_text(statement, index, va_arg(*args, const char *), -1, SQLITE_STATIC);
     if (kind == 'd')

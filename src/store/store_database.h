@@ -8,14 +8,20 @@
 #include "base/bytes.h"
 #include "base/digest.h"
 #include "base/status.h"
+#include "core/reputation.h"
 
 #include <stdbool.h>
 #include <sqlite3.h>
 
 enum {
     STORE_APPLICATION_ID = 0x46454452, /* "FEDR", in the file's header */
-    STORE_SCHEMA_VERSION = 4,          /* user_version that this program writes */
+    STORE_SCHEMA_VERSION = 5,          /* user_version that this program writes */
 };
+
+/* Of a member's row, as store_sqlite_reputation reads them. */
+#define STORE_REPUTATION_COLUMNS                                                                   \
+    "rounds, flagged, flagged_round, flag_reason, flag_score, distrust, recent, "                  \
+    "quarantined_until, probation"
 
 struct store_database {
     sqlite3 *db;
@@ -32,14 +38,17 @@ struct store_database {
                                               const char *vfs, struct error *err);
 void store_database_close(struct store_database *database);
 
+/* The columns from that one on are STORE_REPUTATION_COLUMNS; nothing is checked. */
+struct reputation store_sqlite_reputation(sqlite3_stmt *row, int first);
+
 /* The status of SQLite's last error, with text "doing: reason (path)". */
 enum status store_database_error(struct store_database *database, struct error *err,
                                  const char *doing);
 
 /*
  * Prepares one statement and binds its parameters in order by format: 'i' uint64_t (at most
- * 2^63 - 1), 't' const char * (null: NULL), 'd' const struct digest *, 'b' struct slice.
- * Bound text and bytes are borrowed until the statement is finalized (by the caller).
+ * 2^63 - 1), 't' const char * (null: NULL), 'd' const struct digest *, 'b' struct slice, 'f' double
+ * (finite). Bound text and bytes are borrowed until the statement is finalized (by the caller).
  */
 [[nodiscard]] enum status store_database_prepare(struct store_database *database, const char *sql,
                                                  sqlite3_stmt **ret_statement, struct error *err,

@@ -57,6 +57,46 @@ enum status store_history_digest(const struct store_commit *commit, struct diges
     return STATUS_OK;
 }
 
+static void put_double(struct hasher *hasher, double value)
+{
+    uint64_t bits = 0;
+    memcpy(&bits, &value, sizeof(bits));
+    put_number(hasher, bits);
+}
+
+static bool is_known(const struct store_member *row)
+{
+    const struct reputation *const known = &row->reputation;
+    return (known->rounds | known->flagged | known->flagged_round | known->recent | known->until |
+            known->probation) != 0 ||
+           known->flag.reason != 0 || known->flag.score > 0 || known->distrust > 0;
+}
+
+static void put_reputations(struct hasher *hasher, const struct store_commit *commit)
+{
+    uint64_t count = 0;
+    for (size_t i = 0; i < commit->member_count; i++)
+        count += is_known(&commit->members[i]);
+    if (count == 0)
+        return;
+    put_number(hasher, count);
+    for (size_t i = 0; i < commit->member_count; i++) {
+        const struct reputation *const known = &commit->members[i].reputation;
+        if (!is_known(&commit->members[i]))
+            continue;
+        put_number(hasher, i);
+        put_number(hasher, known->rounds);
+        put_number(hasher, known->flagged);
+        put_number(hasher, known->flagged_round);
+        put_number(hasher, known->flag.reason);
+        put_double(hasher, known->flag.score);
+        put_double(hasher, known->distrust);
+        put_number(hasher, known->recent);
+        put_number(hasher, known->until);
+        put_number(hasher, known->probation);
+    }
+}
+
 enum status store_state_digest(const struct store_commit *commit, struct digest *ret_digest)
 {
     static const char domain[] = "fedra/v1/state";
@@ -79,6 +119,7 @@ enum status store_state_digest(const struct store_commit *commit, struct digest 
         put_number(hasher, row->samples);
         put_number(hasher, row->counted_round);
     }
+    put_reputations(hasher, commit);
     finish(hasher, ret_digest);
     return STATUS_OK;
 }

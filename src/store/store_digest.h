@@ -19,7 +19,11 @@
 /*
  * Of the rows that the next commit replaces: H("fedra/v1/state\0" | u64le open_round | outcome |
  * state_file | learn_state | u64le member_count | for each member: name | u64le active | key id |
- * u64le asked_round | u64le samples | u64le counted_round). NO_MEMORY.
+ * u64le asked_round | u64le samples | u64le counted_round | reputations). NO_MEMORY.
+ *
+ * reputations are nothing where all are zero, as they are in rows of before there were any; else
+ * u64le their number | for each that is not zero: u64le index of the member | u64le rounds,
+ * flagged, flagged_round, reason | f64le score, distrust | u64le recent, until, probation.
  */
 [[nodiscard]] enum status store_state_digest(const struct store_commit *commit,
                                              struct digest *ret_digest);

@@ -290,13 +290,16 @@ static enum status insert_members(struct store_sqlite *store, const struct store
 {
     sqlite3_stmt *statement = nullptr;
     enum status status = store_database_prepare(
-        &store->database, "INSERT OR REPLACE INTO members VALUES(?,?,?,?,?,?,?)", &statement, err,
-        "");
+        &store->database, "INSERT OR REPLACE INTO members VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+        &statement, err, "");
     for (size_t i = 0; i < commit->member_count && status == STATUS_OK; i++) {
         const struct store_member *const row = &commit->members[i];
-        status = store_database_bind(&store->database, statement, err, "tidiiii", row->name,
-                                     (uint64_t)row->active, &row->key_id, row->asked_round,
-                                     row->samples, row->counted_round, sequence);
+        const struct reputation *const known = &row->reputation;
+        status = store_database_bind(
+            &store->database, statement, err, "tidiiiiiiiiffiii", row->name, (uint64_t)row->active,
+            &row->key_id, row->asked_round, row->samples, row->counted_round, sequence,
+            known->rounds, known->flagged, known->flagged_round, (uint64_t)known->flag.reason,
+            known->flag.score, known->distrust, known->recent, known->until, known->probation);
         if (status == STATUS_OK)
             status = step_done(&store->database, statement, err, "cannot note a member");
     }

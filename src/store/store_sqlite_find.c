@@ -177,18 +177,33 @@ enum status store_sqlite_find_receipt(struct store *base, uint32_t fork, uint64_
     return status;
 }
 
+struct reputation store_sqlite_reputation(sqlite3_stmt *row, int first)
+{
+    return (struct reputation){
+        .rounds = (uint64_t)sqlite3_column_int64(row, first),
+        .flagged = (uint64_t)sqlite3_column_int64(row, first + 1),
+        .flagged_round = (uint64_t)sqlite3_column_int64(row, first + 2),
+        .flag = {.reason = (enum reason_suspected)sqlite3_column_int(row, first + 3),
+                 .score = sqlite3_column_double(row, first + 4)},
+        .distrust = sqlite3_column_double(row, first + 5),
+        .recent = (uint64_t)sqlite3_column_int64(row, first + 6),
+        .until = (uint64_t)sqlite3_column_int64(row, first + 7),
+        .probation = (uint64_t)sqlite3_column_int64(row, first + 8),
+    };
+}
+
 enum status store_sqlite_find_member_after(struct store *base, const char *name,
                                            struct store_member *ret_member, struct error *err)
 {
     struct store_sqlite *const store = (struct store_sqlite *)base;
     struct store_member member = {0};
     sqlite3_stmt *statement = nullptr;
-    enum status status =
-        store_database_prepare(&store->database,
-                               "SELECT name, active, key_id, asked_round, samples, counted_round "
-                               "FROM members WHERE name > ? ORDER BY "
-                               "name LIMIT 1",
-                               &statement, err, "t", name);
+    enum status status = store_database_prepare(&store->database,
+                                                "SELECT name, active, key_id, asked_round, "
+                                                "samples, counted_round, " STORE_REPUTATION_COLUMNS
+                                                " FROM members WHERE name > ? ORDER BY "
+                                                "name LIMIT 1",
+                                                &statement, err, "t", name);
     if (status != STATUS_OK)
         return status;
     status = step_row(store, statement, "member", err);
@@ -197,8 +212,10 @@ enum status store_sqlite_find_member_after(struct store *base, const char *name,
         member.asked_round = (uint64_t)sqlite3_column_int64(statement, 3);
         member.samples = (uint64_t)sqlite3_column_int64(statement, 4);
         member.counted_round = (uint64_t)sqlite3_column_int64(statement, 5);
+        member.reputation = store_sqlite_reputation(statement, 6);
         if (!read_text(statement, 0, member.name, sizeof(member.name)) ||
-            !read_digest(statement, 2, &member.key_id))
+            !read_digest(statement, 2, &member.key_id) ||
+            store_check_reputation(&member.reputation, nullptr) != STATUS_OK)
             status = damaged(store, "member", err);
     }
     sqlite3_finalize(statement);

@@ -304,7 +304,8 @@ const char *control_phase_name(enum control_phase phase)
 
 const char *control_member_state_name(enum control_member_state state)
 {
-    static const char *const names[] = {"unknown", "away", "idle", "asked", "accepted", "busy"};
+    static const char *const names[] = {"unknown",  "away", "idle",       "asked",
+                                        "accepted", "busy", "quarantined"};
     return name_at(names, sizeof(names) / sizeof(*names), state);
 }
 

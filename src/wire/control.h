@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include "robust/robust.h"
 #include "wire/messages.h"
 
 enum {
@@ -60,6 +61,7 @@ enum control_member_state {
     CONTROL_MEMBER_ASKED = 3,
     CONTROL_MEMBER_ACCEPTED = 4,
     CONTROL_MEMBER_BUSY = 5,
+    CONTROL_MEMBER_QUARANTINED = 6,
 };
 
 /* A committed round. */
@@ -123,6 +125,13 @@ struct control_member {
     uint64_t samples; /* 0: no update was accepted; loss means nothing then */
     double loss;
     uint64_t certificate_ends_unix_s; /* 0: unknown */
+    double reputation;                /* [0, 1] */
+    uint64_t rounds;                  /* it took part in */
+    uint64_t flagged;                 /* of these */
+    uint64_t flagged_round;           /* the last; 0: none, and the next two mean nothing */
+    enum reason_suspected flag_reason;
+    double flag_score;
+    uint64_t quarantined_until; /* the first round that may ask it, or should; 0: the open one */
 };
 
 [[nodiscard]] enum status control_request_encode(enum control_request_kind kind,

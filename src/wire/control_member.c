@@ -4,12 +4,17 @@
 #include "wire/control_internal.h"
 #include "wire/protobuf.h"
 
+#include <math.h>
+
 enum { PAGE_MEMBERS = 1, PAGE_TOKEN = 2 }; /* fields of ListMembersResponse */
 
 static bool member_is_valid(const struct control_member *member)
 {
     return text_is_spiffe_id(member->spiffe_id, sizeof(member->spiffe_id)) &&
-           member->state >= CONTROL_MEMBER_AWAY && member->state <= CONTROL_MEMBER_BUSY;
+           member->state >= CONTROL_MEMBER_AWAY && member->state <= CONTROL_MEMBER_QUARANTINED &&
+           member->reputation >= 0 && member->reputation <= 1 &&
+           (unsigned)member->flag_reason <= SUSPECTED_NON_FINITE && isfinite(member->flag_score) &&
+           member->flag_score >= 0;
 }
 
 /* A message and what it points to. */
@@ -38,6 +43,15 @@ static void message_of(const struct control_member *member, struct member_messag
     message->samples = member->samples;
     message->loss = member->samples > 0 ? member->loss : 0;
     message->certificate_ends_unix_s = member->certificate_ends_unix_s;
+    message->reputation = member->reputation;
+    message->rounds = member->rounds;
+    message->flagged = member->flagged;
+    message->flagged_round = member->flagged_round;
+    message->flag_reason = member->flagged_round > 0
+                               ? (Fedra__V1__Suspicion)(member->flag_reason + 1)
+                               : FEDRA__V1__SUSPICION__SUSPICION_UNSPECIFIED;
+    message->flag_score = member->flagged_round > 0 ? member->flag_score : 0;
+    message->quarantined_until = member->quarantined_until;
 }
 
 enum status control_member_encode(const struct control_member *member, struct bytes *out)
@@ -67,12 +81,20 @@ enum status control_member_decode(struct slice input, struct control_member *ret
         .samples = message->samples,
         .loss = message->loss,
         .certificate_ends_unix_s = message->certificate_ends_unix_s,
+        .reputation = message->reputation,
+        .rounds = message->rounds,
+        .flagged = message->flagged,
+        .flagged_round = message->flagged_round,
+        .flag_reason = message->flag_reason > 0 ? (enum reason_suspected)(message->flag_reason - 1)
+                                                : SUSPECTED_NORM,
+        .flag_score = message->flag_score,
+        .quarantined_until = message->quarantined_until,
     };
     control_counts_take(message->n_dropped, message->dropped, &member.dropped);
     control_counts_take(message->n_refused, message->refused, &member.refused);
     if (!text_take(message->spiffe_id, member.spiffe_id, sizeof(member.spiffe_id)) ||
         !member_is_valid(&member))
-        status = error_set(err, STATUS_PEER, "member: its SPIFFE id or state is none");
+        status = error_set(err, STATUS_PEER, "member: its SPIFFE id, state or reputation is none");
     protobuf_free(base);
     if (status == STATUS_OK)
         *ret_member = member;

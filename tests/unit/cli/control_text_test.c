@@ -55,6 +55,13 @@ static struct control_member sample_member(void)
         .samples = 600,
         .loss = 0.25,
         .certificate_ends_unix_s = 1000000 + 7262,
+        .reputation = 0.81,
+        .rounds = 11,
+        .flagged = 2,
+        .flagged_round = 9,
+        .flag_reason = SUSPECTED_COLLUSION,
+        .flag_score = 2.5,
+        .quarantined_until = 30,
     };
     member.dropped.by_reason[REASON_ROUND_CLOSED] = 1;
     member.refused.by_reason[REASON_NORM] = 2;
@@ -231,7 +238,10 @@ static void a_member_is_shown_whole_or_as_a_row(void **state)
                                  "dropped      round_closed 1\n"
                                  "refused      digest 3, norm 2\n"
                                  "last update  600 samples, loss 0.2500\n"
-                                 "certificate  ends in 2 h 00 m\n");
+                                 "certificate  ends in 2 h 00 m\n"
+                                 "reputation   0.810, flagged in 2 of 11 rounds\n"
+                                 "last flag    collusion, score 2.5, in round 9\n"
+                                 "quarantine   suggested until round 30\n");
     assert_written(write_rows,
                    "NAME        STATE     SINCE       ROUND  COUNTED  DROPPED  REFUSED   SAMPLES"
                    "       LOSS  CERTIFICATE\n"
@@ -276,9 +286,12 @@ static void json_says_the_same(void **state)
     text = written(write_member_json);
     doc = yyjson_read(text, strlen(text), 0);
     root = yyjson_doc_get_root(doc);
-    assert_int_equal(yyjson_obj_size(root), 11); /* every field of fedra.v1.Member */
+    assert_int_equal(yyjson_obj_size(root), 18); /* every field of fedra.v1.Member */
     assert_string_equal(yyjson_get_str(yyjson_obj_get(root, "state")), "accepted");
     assert_int_equal(yyjson_get_uint(yyjson_obj_get(yyjson_obj_get(root, "refused"), "digest")), 3);
+    assert_string_equal(yyjson_get_str(yyjson_obj_get(root, "flag_reason")), "collusion");
+    assert_true(yyjson_get_real(yyjson_obj_get(root, "reputation")) == 0.81);
+    assert_int_equal(yyjson_get_uint(yyjson_obj_get(root, "quarantined_until")), 30);
     yyjson_doc_free(doc);
     free(text);
 }

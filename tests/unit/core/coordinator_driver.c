@@ -236,7 +236,8 @@ void store_commit(uint64_t number)
             .is_away = !member_stays(member, c.round),
             .asked_round = member->asked_round,
             .counted_round = member->accepted ? member->key.round : member->counted_round,
-            .samples = member->samples};
+            .samples = member->samples,
+            .reputation = member->next_reputation};
         start.start.member_count++;
     }
     start.start.members = stored_pointers;

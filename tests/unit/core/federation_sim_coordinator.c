@@ -34,7 +34,9 @@ static void begin_commit(struct world *w, const struct coordinator_effect *effec
                         .counted_round = counted && member->key.round > member->counted_round
                                              ? member->key.round
                                              : member->counted_round,
-                        .samples = member->samples}};
+                        .samples = member->samples,
+                        .reputation =
+                            effect->round > 0 ? member->next_reputation : member->reputation}};
     }
     sim_push_happening(w, durable);
 }
@@ -175,6 +177,24 @@ static void release_waiting(struct world *w)
         sim_violation(w, "%llu payloads are held after the end", (unsigned long long)w->blobs_live);
 }
 
+static void release_shut_out(struct world *w)
+{
+    const struct coordinator *const c = &w->coordinator;
+    for (uint32_t i = 0; i < c->roster.count; i++) {
+        const struct member *const member = &c->roster.members[c->roster.order[i]];
+        if (member->shut_out)
+            sim_blob_released(w, member->blob.id);
+    }
+}
+
+static void release_all(struct world *w, enum coordinator_effect_kind kind)
+{
+    if (kind == FX_RELEASE_WAITING)
+        release_waiting(w);
+    else
+        release_shut_out(w);
+}
+
 static void send_offer(struct world *w, const struct coordinator_effect *effect)
 {
     const struct node_event event = {.kind = NODE_EV_OFFER, .settled = {.key = effect->key}};
@@ -211,7 +231,8 @@ static void carry(struct world *w, const struct coordinator_effect *effect)
         sim_blob_released(w, effect->blob.id);
         break;
     case FX_RELEASE_WAITING:
-        release_waiting(w);
+    case FX_RELEASE_SHUT_OUT:
+        release_all(w, effect->kind);
         break;
     case FX_SETTLE:
         settle_all(w, effect);

@@ -36,6 +36,19 @@ static void members_are_listed_by_the_bytes_of_their_names(void **state)
     assert_int_equal(roster.count, 3);
 }
 
+static void a_full_roster_forgets_who_was_flagged_after_all_others(void **state)
+{
+    members[roster_add(&roster, "a")].reputation.flagged = 1;
+    members[roster_add(&roster, "b")].reputation.rounds = 9;
+    members[roster_add(&roster, "c")].reputation.flagged = 2;
+    assert_int_not_equal(roster_add(&roster, "d"), NO_MEMBER);
+    assert_int_equal(roster_find(&roster, "b"), NO_MEMBER);
+    members[roster_find(&roster, "d")].session = 1;
+    assert_int_not_equal(roster_add(&roster, "e"), NO_MEMBER); /* none else is left to forget */
+    assert_int_equal(roster_find(&roster, "a"), NO_MEMBER);
+    assert_int_not_equal(roster_find(&roster, "c"), NO_MEMBER);
+}
+
 static void a_full_roster_forgets_the_first_that_is_away_and_not_asked(void **state)
 {
     members[roster_add(&roster, "a")].session = 1;
@@ -108,6 +121,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(members_are_listed_by_the_bytes_of_their_names, setup),
         cmocka_unit_test_setup(a_full_roster_forgets_the_first_that_is_away_and_not_asked, setup),
+        cmocka_unit_test_setup(a_full_roster_forgets_who_was_flagged_after_all_others, setup),
         cmocka_unit_test_setup(a_forgotten_place_is_used_again_as_new, setup),
         cmocka_unit_test_setup(a_name_is_found_as_a_whole_up_to_its_longest, setup),
         cmocka_unit_test_setup(sessions_are_found_and_counted, setup),

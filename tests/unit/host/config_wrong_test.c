@@ -135,6 +135,8 @@ static const struct wrong_case key_cases[] = {
     KEY(robust, set, "[tau=1]", "is a list, " WORDS " is wanted"),
     RANGE(robust, tolerance, "0.5", "a number from 0 to 0.49"),
     RANGE(robust, f, "10001", WHOLE(0, 10000)),
+    UNKNOWN(robust, quarantine, "on", "one of off, suggest, auto"),
+    RANGE(robust, quarantine_rounds, "0", WHOLE(1, 1000000)),
     RANGE(convergence, max_rounds, "0", WHOLE(1, 1000000000)),
     RANGE(aggregation, share, "0", "a number over 0 up to 1"),
     RANGE(aggregation, over_selection, "11", "a number from 0 to 10"),

@@ -51,10 +51,10 @@ static void the_smallest_plan_has_what_the_failure_needs_and_no_more(void **stat
     assert_true(get(&plan, "crashes") == 3);
     assert_true(get(&plan, "nodes") == 5);
     assert_true(get(&plan, "skew") == 1);
-    static const char *const none[] = {"node_crashes", "disk_faults", "node_disk_faults", "zombies",
-                                       "partitions",   "stops",       "pauses",           "loss",
-                                       "duplication",  "slow_share",  "half_open",        "liars",
-                                       "diverges_at",  "cancelled_s", "models_keep"};
+    static const char *const none[] = {
+        "node_crashes", "disk_faults", "node_disk_faults", "zombies",    "partitions", "stops",
+        "pauses",       "loss",        "duplication",      "slow_share", "half_open",  "liars",
+        "suspicion",    "diverges_at", "cancelled_s",      "models_keep"};
     for (size_t i = 0; i < sizeof(none) / sizeof(*none); i++)
         assert_true(get(&plan, none[i]) == 0);
     assert_true(get(&plan, "rounds") == 1);

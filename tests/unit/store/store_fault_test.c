@@ -385,6 +385,8 @@ static void check_migrated_state(struct store *store)
     assert_string_equal(member.name, "z1");
     assert_true(member.active);
     assert_int_equal(member.asked_round + member.samples, 0);
+    assert_int_equal(member.reputation.rounds + member.reputation.until, 0);
+    assert_true(member.reputation.distrust == 0);
     assert_int_equal(store_find_round(store, 0, 1, &version, nullptr), STATUS_OK);
     assert_int_equal(version.created_ms, 77);
     assert_int_equal(fixture_commit(store, 2, 4, RECORD_BYTES, nullptr), STATUS_OK);

@@ -59,6 +59,20 @@ static inline struct digest fixture_payload(uint64_t round, int node)
     return digest;
 }
 
+/* Every field another, none a whole number that is not one. */
+static inline struct reputation fixture_reputation(uint64_t number)
+{
+    return (struct reputation){
+        .rounds = number + 5,
+        .flagged = number + 1,
+        .flagged_round = number + 2,
+        .flag = {.reason = SUSPECTED_COLLUSION, .score = 1.25 + (double)number},
+        .distrust = 0.1 + 1.0 / (double)(number + 2),
+        .recent = number % 32,
+        .until = number + 20,
+        .probation = number % 6};
+}
+
 /* One commit with all its parts; the arrays belong to the struct. */
 struct fixture_commit {
     struct store_commit commit;
@@ -98,7 +112,8 @@ static inline void fixture_make(struct fixture_commit *f, uint64_t number, uint6
     f->dropped[0] = (struct store_dropped){"spiffe://t/fedra/node/c", number,
                                            fixture_payload(number, 2), "norm over the bound"};
     f->members[0] =
-        (struct store_member){"spiffe://t/fedra/node/a", true, {{7}}, number, 100, number - 1};
+        (struct store_member){"spiffe://t/fedra/node/a", true, {{7}}, number, 100, number - 1,
+                              fixture_reputation(number)};
     snprintf(f->learn_state, sizeof(f->learn_state), "learnt %llu", (unsigned long long)number);
     snprintf(f->state_file, sizeof(f->state_file), "state-%llu", (unsigned long long)number);
     f->commit.record = (struct slice){f->record, size};
@@ -156,6 +171,16 @@ static inline void fixture_check_learnt(struct store *store, uint64_t number)
     assert_int_equal(member.asked_round, number);
     assert_int_equal(member.samples, 100);
     assert_int_equal(member.counted_round, number - 1);
+    const struct reputation reputation = fixture_reputation(number);
+    assert_int_equal(member.reputation.rounds, reputation.rounds);
+    assert_int_equal(member.reputation.flagged, reputation.flagged);
+    assert_int_equal(member.reputation.flagged_round, reputation.flagged_round);
+    assert_int_equal(member.reputation.flag.reason, reputation.flag.reason);
+    assert_true(member.reputation.flag.score == reputation.flag.score);
+    assert_true(member.reputation.distrust == reputation.distrust);
+    assert_int_equal(member.reputation.recent, reputation.recent);
+    assert_int_equal(member.reputation.until, reputation.until);
+    assert_int_equal(member.reputation.probation, reputation.probation);
     assert_int_equal(store_read_model(store, summary.state_file, 0, content, sizeof(content) - 1,
                                       &size, nullptr),
                      STATUS_OK);
