@@ -16,6 +16,7 @@ struct sim_commit {
     struct model_file *model;
     struct model_file *state;
     struct bytes learn_state;
+    struct validated seen; /* in it */
     uint64_t open_round;
     bool parent_is_best;
     uint32_t count;
@@ -156,10 +157,9 @@ struct sim_commit *commit_gather(struct world *w, const struct coordinator_effec
     commit->model = model_file_ref(is_commit ? server->candidate : server->model);
     commit->state = state != nullptr ? model_file_ref(state) : nullptr;
     bytes_init(&commit->learn_state, STORE_LEARN_STATE_BYTES_MAX);
-    const struct validated *const seen =
-        is_commit ? &server->validated_candidate : &server->validated;
+    commit->seen = is_commit ? server->validated_candidate : server->validated;
     CHECK(learn_state_encode(&server->machine.convergence,
-                             w->work->trusted != nullptr ? seen : nullptr,
+                             w->work->trusted != nullptr ? &commit->seen : nullptr,
                              &commit->learn_state) == STATUS_OK);
     for (uint32_t i = 0; i < roster->count; i++)
         add_member(w, commit, effect, roster->order[i]);
@@ -285,6 +285,7 @@ struct coordinator_event commit_store(struct world *w, const struct coordinator_
     check_refusal(w, commit, event.status);
     const bool is_durable = is_last(w, &commit->version.id);
     if (is_durable) { /* whatever the machine hears of it */
+        w->seen = commit->seen;
         oracle_commit(w, effect);
         tell_commit(w, effect, commit);
     } else if (event.status == STATUS_OK)

@@ -29,6 +29,7 @@ static void forget(struct world *w)
     server->math_ns = server->disk_ns = 0;
     CHECK(server->queues.offers == 0);
     server->queues = (struct queues){0};
+    server->validated = server->validated_candidate = (struct validated){0};
 }
 
 void server_open(struct world *w)
@@ -99,6 +100,9 @@ void server_start(struct world *w)
         return;
     }
     server->validated = *start_validated(state);
+    if (memcmp(&server->validated, &w->seen, sizeof(w->seen)) != 0)
+        sim_fail(w, "the coordinator starts with another memory of the rule validated than became "
+                    "durable");
     const bool is_paused = event.start.paused;
     const bool has_ended = event.start.outcome != OUTCOME_NONE;
     server_step(w, event);

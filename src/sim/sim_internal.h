@@ -227,6 +227,7 @@ struct world {
     bool is_old_running;   /* the two have changed places */
     uint32_t incarnations; /* of coordinators, so far: each has its own */
     uint64_t epoch_raised; /* the last one that became durable */
+    struct validated seen; /* by the rule, as it became durable last */
     struct digest last_commit; /* id of the version committed last */
     uint64_t disk_full_ns;     /* until when the coordinator's disk takes nothing */
     uint32_t flips;            /* models still to be read with a wrong bit */

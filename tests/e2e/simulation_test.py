@@ -118,6 +118,15 @@ def faults_do_not_lose_rounds():
     assert "simulation.faults: crush: names of" in simulate("faults", 3, {"simulation.faults": "crush"}, code=1)[1]
 
 
+def a_coordinator_that_dies_remembers_what_it_chose_by():
+    sets = {"convergence.max_rounds": 10, "simulation.faults": "crash", "simulation.faults_s": 300, "simulation.sample_us": 3000,
+            "aggregation.timeout_s": 3, "limits.rounds_repeat_max": 1000, "aggregation.k_threshold": 0.8, "robust.rule": "validated"}
+    folder, _ = simulate("remembers", 12, sets, "--trace", "--seed", "3")  # the simulation compares with what became durable
+    first_s = metrics(folder)[0]["virtual_s"]
+    starts = [float(line.split()[0]) for line in (folder / "trace.txt").read_text().splitlines() if "the coordinator starts" in line]
+    assert sum(start_s > first_s for start_s in starts) > 1, (starts, first_s)
+
+
 def programs_train_too():
     folder, _ = simulate("copy", 24, {"convergence.max_rounds": 2}, example="copy")
     assert [line["accepted"] for line in metrics(folder)] == [24, 24], metrics(folder)
@@ -185,6 +194,7 @@ def main():
     tap.case("time_is_virtual_and_follows_from_the_machines", time_is_virtual_and_follows_from_the_machines)
     tap.case("nodes_that_come_and_go_do_not_stop_it", nodes_that_come_and_go_do_not_stop_it)
     tap.case("faults_do_not_lose_rounds", faults_do_not_lose_rounds)
+    tap.case("a_coordinator_that_dies_remembers_what_it_chose_by", a_coordinator_that_dies_remembers_what_it_chose_by)
     tap.case("programs_train_too", programs_train_too)
     tap.case("a_program_that_died_is_started_again", a_program_that_died_is_started_again)
     tap.case("latencies_come_from_a_table", latencies_come_from_a_table)

@@ -168,6 +168,33 @@ static void each_candidate_is_made_again(void **state)
     }
 }
 
+/* The rule itself on the 32 who are left, with 2 of the 10 liars: 8 were filtered out. */
+static void candidates_are_made_of_the_rest_with_the_liars_that_are_left(void **state)
+{
+    static const char *const rules[VALIDATED_COUNT] = {"mean", "caf f=2", "nnm trimmed_mean f=2",
+                                                       "geometric_median"};
+    for (int i = 0; i < 8 * D; i++)
+        rows[i] = -300;
+    for (int i = 0; i < VALIDATED_COUNT; i++) {
+        float values[D];
+        double weights[N];
+        bool is_selected[N];
+        struct suspect found[N];
+        const struct strided_rows strided = {rows, D, 1};
+        const struct update_matrix matrix = update_matrix_strided(&strided, N, D);
+        const struct validated_call call = {.matrix = &matrix, .f = N / 4, .threads = 1};
+        struct robust_report report = {
+            .weights = weights, .is_selected = is_selected, .suspects = found};
+        assert_int_equal(
+            validated_repeat((enum validated_candidate)i, &call, values, &report, nullptr),
+            STATUS_OK);
+        struct outcome outcome = run_recipe(rules[i], rows + 8 * D, N - 8, D, 1);
+        assert_int_equal(outcome.status, STATUS_OK);
+        assert_memory_equal(values, outcome.values, sizeof(values));
+        outcome_deinit(&outcome);
+    }
+}
+
 static void candidates_have_names(void **state)
 {
     enum validated_candidate found = VALIDATED_COUNT;
@@ -189,6 +216,8 @@ int main(void)
         cmocka_unit_test_setup(the_filter_goes_first, set_up),
         cmocka_unit_test_setup(few_updates_do, set_up),
         cmocka_unit_test_setup(each_candidate_is_made_again, set_up),
+        cmocka_unit_test_setup(candidates_are_made_of_the_rest_with_the_liars_that_are_left,
+                               set_up),
         cmocka_unit_test(candidates_have_names),
     };
     return cmocka_run_group_tests(tests, nullptr, nullptr);
