@@ -12,6 +12,7 @@ import time
 from federation import FEDRA, TOP, Run, Tap, few_images
 
 NODES, ROUNDS = 12, 5
+EXCESS_BYTES = 4 * 8  # what the rule remembers, last in the bytes that are stored
 CANDIDATES = {"mean", "caf", "nnm+trimmed_mean", "geometric_median"}
 JOB = "numpy-softmax"
 
@@ -82,9 +83,20 @@ def a_kill_of_the_coordinator_changes_nothing():
         assert run.wait(120) == 0, run.tail()
         assert run.digests() == expected.digests(), (run.digests(), expected.digests())
         assert choices(run) == choices(expected), (choices(run), choices(expected))
-        assert memory(run) == memory(expected)
+        assert memory(run) == memory(expected) and any(memory(run)[-EXCESS_BYTES:])
         run.check_accounting()
         clean(run)
+
+
+def a_version_that_is_restored_begins_without_memory():
+    sets_ = {**few_images(400), "validation.samples": 100, "train.trainer": "builtin", "train.command": "",
+             "train.learning_rate": 0.01, "optimiser.kind": "momentum", "optimiser.learning_rate": 20,
+             "convergence.divergence_threshold": 0.05, "convergence.divergence_patience": 2, "convergence.max_rounds": 30}
+    with run_of("validated_diverged", "back", "validated", **sets_) as run:
+        assert run.wait(90) == 3, run.tail()
+        run.check_accounting()
+        assert not any(memory(run)[-EXCESS_BYTES:]), memory(run)
+        assert audited(run)[0] == 0, audited(run)
 
 
 def without_samples_it_is_refused():
@@ -99,7 +111,8 @@ def without_samples_it_is_refused():
 def main():
     tap = Tap()
     for case in (liars_are_borne_that_lead_the_mean_astray, every_round_names_its_choice_and_is_computed_again,
-                 a_kill_of_the_coordinator_changes_nothing, without_samples_it_is_refused):
+                 a_kill_of_the_coordinator_changes_nothing, a_version_that_is_restored_begins_without_memory,
+                 without_samples_it_is_refused):
         tap.case(case.__name__, case)
     tap.finish()
 
