@@ -106,6 +106,8 @@ void server_start(struct world *w)
     const bool is_paused = event.start.paused;
     const bool has_ended = event.start.outcome != OUTCOME_NONE;
     server_step(w, event);
+    if (server->process.up)
+        oracle_start(w, &event);
     start_free(state);
     if (!has_ended)
         operate_again(w, is_paused);

@@ -454,6 +454,8 @@ void oracle_machine(struct world *w, const struct traces *traces);
 void oracle_commit(struct world *w, const struct coordinator_effect *effect);
 /* What the store holds is what the machine knows. */
 void oracle_recovery(struct world *w);
+/* What was stored is what a machine that was started with it knows of its members. */
+void oracle_start(struct world *w, const struct coordinator_event *start);
 void oracle_note(struct world *w, uint32_t index, const struct node_effect *effect);
 /* What became of its kept update may be forgotten in a crash: it asks again. */
 void oracle_notes_lost(struct world *w, uint32_t index, const struct kept_update *kept);

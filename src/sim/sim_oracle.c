@@ -381,6 +381,11 @@ static void compare_members(struct world *w, const struct coordinator_event *eve
     }
 }
 
+void oracle_start(struct world *w, const struct coordinator_event *start)
+{
+    compare_members(w, start);
+}
+
 static void compare_bases(struct world *w, const struct coordinator_event *event)
 {
     const struct coordinator *const c = &w->server.machine;

@@ -3,7 +3,7 @@
 Goal: every gross liar is in quarantine after at most five rounds it took part in, no honest node ever, the model is as good as
 without liars, every honest update ends, and kills of the coordinator change nothing of it.
 Method: real processes, whose trainer (examples/trainers/lying_softmax.py) lies; the same run without liars to compare with; what
-the database, the metrics, an operator and an audit say. `soak` does it with a hundred nodes on all images.
+the database, the metrics, an operator and an audit say. `soak` does it with a hundred nodes on more images.
 """
 import json
 import math
@@ -22,7 +22,7 @@ TRAINER = f"exec python3 {TOP}/examples/trainers/lying_softmax.py"
 
 
 def sets(share, **more):
-    few = {} if SOAK else {**few_images(4000), "validation.samples": 500}
+    few = {**few_images(20000 if SOAK else 4000), "validation.samples": 2000 if SOAK else 500}
     return {"convergence.max_rounds": ROUNDS, "convergence.min_rounds": ROUNDS, "aggregation.start_nodes": NODES,
             "train.command": f"{TRAINER} {share} 0.2", **few, **more}
 
