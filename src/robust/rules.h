@@ -64,8 +64,9 @@ void find_geometric_median(const struct points *points, const bool *is_active, s
  * ret_squares  f64[count]: <x_i - mean, direction>^2
  *
  * Gives the variance along it. Lanczos with full reorthogonalisation from a fixed start, until the
- * direction is within 1e-9 (radians) of the true one, or its residual at the rounding where the
- * next variance is so near that it cannot be told apart; the same bits on every machine.
+ * direction is within 1e-7 (radians) of the true one, as far as the gap to the next variance is
+ * known by then (1e-6 where restarts were needed), or its residual at the rounding where the two
+ * cannot be told apart; the same bits on every machine.
  */
 double find_top_direction(const double *gram, size_t count, size_t side, const double *shares,
                           struct arena *arena, double *ret_squares);

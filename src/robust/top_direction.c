@@ -13,7 +13,7 @@
 #include <math.h>
 
 enum {
-    BASIS_MAX = 240, /* 1000 normal updates need 104 to 156 */
+    BASIS_MAX = 240, /* 1000 normal updates need 108 to 180 */
     RUNS_MAX = 8,    /* what is not found then lies among directions that differ by 1e-5 or less */
     CHECK_EVERY = 4, /* steps; a check costs as much as a fraction of one */
     BISECTIONS_MAX = 80,
@@ -21,9 +21,10 @@ enum {
 };
 
 /* The residual at which the direction counts as found: at the rounding, a share of the eigenvalue;
- * or a share of the gap to the next eigenvalue, which bounds the angle to the true direction. */
+ * or a share of the gap to the next eigenvalue, as far as that is known by then: the angle to the
+ * true direction. */
 static const double residual_max = 1e-14;
-static const double angle_max = 1e-9;
+static const double angle_max = 1e-7;
 
 struct covariance {
     const double *gram;

@@ -171,7 +171,7 @@ static void check(struct problem *problem)
             continue;
         const double expected = element * element * value * share_sum / problem->shares[i];
         const double scale = value * share_sum / problem->shares[i];
-        if (fabs(problem->squares[i] - expected) > scale * (4e-9 + 1e-12 * value / (value - next)))
+        if (fabs(problem->squares[i] - expected) > scale * (4e-6 + 1e-12 * value / (value - next)))
             fail_msg("%zu points: square %zu is %.12g, the dense solver says %.12g (gap %.3g)",
                      count, i, problem->squares[i], expected, (value - next) / value);
     }
