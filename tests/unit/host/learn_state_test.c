@@ -89,6 +89,9 @@ static void damage_is_refused_and_changes_nothing(void **state)
         assert_memory_equal(&validated, &untouched, sizeof(untouched));
         assert_int_equal(read.recorded, 0);
     }
+    assert_int_equal(bytes_append(&bytes, "", 1), STATUS_OK);
+    assert_int_equal(decode(bytes_slice(&bytes), &read, &validated), STATUS_CORRUPT);
+    bytes.size--;
     const size_t last = bytes.size - 8; /* the last excess: 1e-300, then 2 and -1 */
     store_u64le(bytes.data + last, UINT64_C(0x4000000000000000));
     assert_int_equal(decode(bytes_slice(&bytes), &read, &validated), STATUS_CORRUPT);
