@@ -69,13 +69,12 @@ static void start_members(struct coordinator *c, const struct coordinator_event 
         if (index == NO_MEMBER)
             continue;
         struct member *const member = &c->roster.members[index];
-        member->contributed = true;
-        member->expected = true;
-        if (event->start.histories == nullptr)
+        const struct member_history *const history =
+            event->start.histories != nullptr ? &event->start.histories[i] : nullptr;
+        member->contributed = history == nullptr || !history->is_away;
+        member->expected = member->contributed;
+        if (history == nullptr)
             continue;
-        const struct member_history *const history = &event->start.histories[i];
-        member->contributed = !history->is_away;
-        member->expected = !history->is_away;
         member->asked_round = history->asked_round;
         member->counted_round = history->counted_round;
         member->samples = history->samples;

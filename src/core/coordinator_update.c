@@ -310,7 +310,7 @@ void on_join(struct coordinator *c, const struct coordinator_event *event,
             send_finished(c, index, effects);
     } else if (c->phase == COORDINATOR_GATHERING) {
         gather(c, effects);
-    } else if (c->epoch_wanted <= c->epoch && can_be_asked(c, member)) {
+    } else if (can_be_asked(c, member)) {
         send_beacon(c, index, effects);
     }
 }
