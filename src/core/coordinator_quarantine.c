@@ -12,7 +12,7 @@ static void record(struct coordinator *c, struct member *member)
     member->next_reputation = member->reputation;
     if (member->accepted || member->flagged)
         reputation_record(&member->next_reputation, c->round,
-                          member->flagged ? &member->flag : nullptr);
+                          member->flagged ? &member->flag : nullptr, c->accepted);
     /* What is refused from now on belongs to the next round. */
     member->flagged = false;
 }

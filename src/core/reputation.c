@@ -9,21 +9,26 @@
  * left. */
 static const double round_share = 0.1;
 
+enum { WINDOW_BITS = (1 << REPUTATION_WINDOW) - 1 };
+
 static bool is_gross(const struct flag *flag)
 {
     return flag->is_refused || flag->reason == SUSPECTED_COLLUSION ||
            flag->score >= REPUTATION_GROSS_SCORE;
 }
 
-void reputation_record(struct reputation *reputation, uint64_t round, const struct flag *flag)
+void reputation_record(struct reputation *reputation, uint64_t round, const struct flag *flag,
+                       uint32_t updates)
 {
     const bool is_flagged = flag != nullptr;
     const bool is_off = is_flagged && is_gross(flag);
+    const bool is_counted = is_off || (is_flagged && updates >= REPUTATION_MANY);
+    const uint64_t kept = WINDOW_BITS | WINDOW_BITS << REPUTATION_FLAGS_SHIFT;
     reputation->rounds++;
     reputation->distrust += round_share * ((is_flagged ? 1 : 0) - reputation->distrust);
-    reputation->recent =
-        (reputation->recent << 1 | (is_off ? 1 : 0)) & ((UINT64_C(1) << REPUTATION_WINDOW) - 1);
-    if (!is_off && reputation->probation > 0)
+    reputation->recent = (reputation->recent << 1 & kept) | (is_off ? 1 : 0) |
+                         (is_counted ? 1 << REPUTATION_FLAGS_SHIFT : 0);
+    if (!is_counted && reputation->probation > 0)
         reputation->probation--;
     if (!is_flagged)
         return;
@@ -35,11 +40,15 @@ void reputation_record(struct reputation *reputation, uint64_t round, const stru
 
 bool reputation_is_bad(const struct reputation *reputation)
 {
+    const uint64_t counted = reputation->recent >> REPUTATION_FLAGS_SHIFT;
     uint32_t gross = 0;
-    for (uint32_t i = 0; i < REPUTATION_WINDOW; i++)
+    uint32_t flags = 0;
+    for (uint32_t i = 0; i < REPUTATION_WINDOW; i++) {
         gross += reputation->recent >> i & 1;
-    return gross >= REPUTATION_GROSS ||
-           (reputation->probation > 0 && (reputation->recent & 1) != 0);
+        flags += counted >> i & 1;
+    }
+    return gross >= REPUTATION_GROSS || flags >= REPUTATION_FLAGS ||
+           (reputation->probation > 0 && (counted & 1) != 0);
 }
 
 void reputation_shut_out(struct reputation *reputation, uint64_t until)

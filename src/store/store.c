@@ -60,7 +60,7 @@ enum status store_check_reputation(const struct reputation *reputation, struct e
     const bool counts = reputation->rounds <= most && reputation->flagged <= reputation->rounds &&
                         reputation->flagged_round <= most && reputation->until <= most &&
                         reputation->probation <= REPUTATION_WINDOW &&
-                        reputation->recent < 1U << REPUTATION_WINDOW;
+                        reputation->recent < 1U << (REPUTATION_FLAGS_SHIFT + REPUTATION_WINDOW);
     const bool figures = isfinite(reputation->flag.score) && reputation->flag.score >= 0 &&
                          reputation->distrust >= 0 && reputation->distrust <= 1;
     if (counts && figures && (unsigned)reputation->flag.reason <= SUSPECTED_NON_FINITE)

@@ -91,7 +91,7 @@ static void all_histories_of_ten_rounds_are_judged_by_the_last_five(void **state
         double probability = 1;
         for (uint32_t i = 0; i < 10; i++) {
             const bool is_flagged = history >> i & 1;
-            reputation_record(&reputation, i + 1, is_flagged ? &a_flag : nullptr);
+            reputation_record(&reputation, i + 1, is_flagged ? &a_flag : nullptr, 49);
             assert_int_equal(reputation_is_bad(&reputation), is_bad_by_count(history, i + 1));
             probability *= is_flagged ? p : 1 - p;
         }
@@ -118,9 +118,29 @@ static void small_flags_never_shut_out(void **state)
             reputation_record(&reputation, i + 1,
                               kind == 0   ? nullptr
                               : kind == 1 ? &small
-                                          : &gross);
+                                          : &gross,
+                              49);
         }
         assert_int_equal(reputation_is_bad(&reputation), of_last[2] >= 3);
+    }
+}
+
+/* Among many updates every flag counts: bad by five of five. */
+static void among_many_five_flags_of_five_are_enough(void **state)
+{
+    static const struct flag small = {.reason = SUSPECTED_NORM, .score = 1};
+    for (uint32_t history = 0; history < 1 << 7; history++) {
+        struct reputation few = {0};
+        struct reputation many = {0};
+        uint32_t flags = 0;
+        for (uint32_t i = 0; i < 7; i++) {
+            const bool is_flagged = history >> i & 1;
+            flags += is_flagged && i >= 2;
+            reputation_record(&many, i + 1, is_flagged ? &small : nullptr, 50);
+            reputation_record(&few, i + 1, is_flagged ? &small : nullptr, 49);
+        }
+        assert_int_equal(reputation_is_bad(&many), flags >= 5);
+        assert_false(reputation_is_bad(&few));
     }
 }
 
@@ -137,7 +157,7 @@ static void what_counts_as_gross(void **state)
     };
     for (size_t i = 0; i < sizeof(table) / sizeof(*table); i++) {
         struct reputation reputation = {.probation = 3};
-        reputation_record(&reputation, 1, &table[i].flag);
+        reputation_record(&reputation, 1, &table[i].flag, 49);
         assert_int_equal(reputation_is_bad(&reputation), table[i].is_gross);
         assert_int_equal(reputation.probation, table[i].is_gross ? 3 : 2);
         assert_int_equal(reputation.flagged, 1);
@@ -149,12 +169,12 @@ static void a_reputation_falls_with_flags_and_comes_back_with_rounds(void **stat
     struct reputation reputation = {0};
     assert_true(reputation_value(&reputation) == 1);
     for (uint32_t i = 1; i <= 5; i++) {
-        reputation_record(&reputation, 10 + i, &a_flag);
+        reputation_record(&reputation, 10 + i, &a_flag, 49);
         assert_true(fabs(reputation_value(&reputation) - pow(0.9, i)) < 1e-12);
     }
     const double before = reputation.distrust;
     for (uint32_t i = 1; i <= 22; i++)
-        reputation_record(&reputation, 20 + i, nullptr);
+        reputation_record(&reputation, 20 + i, nullptr, 49);
     assert_true(fabs(reputation.distrust - before * pow(0.9, 22)) < 1e-12);
     assert_true(reputation.distrust < before / 10);
     assert_int_equal(reputation.flagged, 5);
@@ -167,9 +187,9 @@ static void a_reputation_falls_with_flags_and_comes_back_with_rounds(void **stat
 static void scores_that_are_no_numbers_become_some(void **state)
 {
     struct reputation reputation = {0};
-    reputation_record(&reputation, 1, &(struct flag){.score = (double)INFINITY});
+    reputation_record(&reputation, 1, &(struct flag){.score = (double)INFINITY}, 49);
     assert_true(isfinite(reputation.flag.score) && reputation.flag.score > 1e300);
-    reputation_record(&reputation, 2, &(struct flag){.score = (double)NAN});
+    reputation_record(&reputation, 2, &(struct flag){.score = (double)NAN}, 49);
     assert_true(reputation.flag.score == 0);
 }
 
@@ -395,6 +415,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_histories_of_ten_rounds_are_judged_by_the_last_five),
         cmocka_unit_test(small_flags_never_shut_out),
+        cmocka_unit_test(among_many_five_flags_of_five_are_enough),
         cmocka_unit_test(what_counts_as_gross),
         cmocka_unit_test(a_reputation_falls_with_flags_and_comes_back_with_rounds),
         cmocka_unit_test(scores_that_are_no_numbers_become_some),
