@@ -6,6 +6,7 @@ A line "DELAY_MS JITTER_MS" on standard input is what holds from then on; the en
 bytes stays: it is TCP.
 """
 import asyncio
+import os
 import random
 import sys
 
@@ -78,6 +79,7 @@ async def main(address, port, target, target_port):
     print("relaying", flush=True)
     async with server:
         await read_orders()
+        os._exit(0)  # leaving the server would wait for connections that may never end
 
 
 asyncio.run(main(*sys.argv[1:]))

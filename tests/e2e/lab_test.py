@@ -10,7 +10,7 @@ import signal
 import subprocess
 import time
 
-from federation import FEDRA, SCRATCH, TOP, Tap, few_images
+from federation import FEDRA, SCRATCH, TOP, Tap, few_images, processes_of
 
 LAB = str(TOP / "examples" / "lab-quick.yaml")
 SMALL = {**few_images(2000), "lab.nodes": 12, "lab.node_samples": 60, "lab.rounds": 8, "lab.rules": "mean,median", "lab.attacks": "none,scale_10,label_flip"}
@@ -101,7 +101,7 @@ def a_killed_one_leaves_no_process():
         process.kill()
         process.wait(10)
     for _ in range(200):
-        if not subprocess.run(["pgrep", "-f", str(folder)], capture_output=True, check=False).stdout:
+        if not processes_of(str(folder)):
             return
         time.sleep(0.05)
     raise AssertionError("a process goes on")

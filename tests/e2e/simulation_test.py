@@ -10,7 +10,7 @@ import signal
 import subprocess
 import time
 
-from federation import FEDRA, PLAIN, SCRATCH, TOP, Run, Tap, few_images
+from federation import FEDRA, PLAIN, SCRATCH, TOP, Run, Tap, few_images, processes_of
 
 CALM = {"faults.slow.share": 0, "faults.kill.share": 0, "convergence.max_rounds": 3}
 
@@ -132,7 +132,7 @@ def programs_train_too():
     assert [line["accepted"] for line in metrics(folder)] == [24, 24], metrics(folder)
     assert "trainer.ready" in (folder / "logs" / "simulation.log").read_text()
     for _ in range(100):
-        running = subprocess.run(["pgrep", "-f", str(folder)], capture_output=True, text=True, check=False).stdout.split()
+        running = processes_of(str(folder))
         if not running:
             return
         time.sleep(0.1)
