@@ -192,15 +192,16 @@ static void start(struct lab *lab)
 static enum status mend(const char *path, struct error *err)
 {
     char last = '\n';
-    FILE *const file = fopen(path, "a+e");
-    if (file == nullptr)
+    const int fd = open(path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
+    if (fd < 0)
         return error_set_errno(err, STATUS_IO, errno, "%s cannot be opened", path);
-    if (fseek(file, -1, SEEK_END) == 0)
-        last = (char)fgetc(file);
-    if (last != '\n')
-        fputc('\n', file);
-    return fclose(file) == 0 ? STATUS_OK
-                             : error_set_errno(err, STATUS_IO, errno, "%s cannot be written", path);
+    const off_t end = lseek(fd, 0, SEEK_END);
+    bool good = end >= 0 && (end == 0 || pread(fd, &last, 1, end - 1) == 1);
+    if (good && last != '\n')
+        good = write(fd, "\n", 1) == 1;
+    const int number = errno;
+    close(fd);
+    return good ? STATUS_OK : error_set_errno(err, STATUS_IO, number, "%s cannot be ended", path);
 }
 
 static enum status prepare(struct lab *lab, const struct lab_options *options,

@@ -21,6 +21,7 @@ static const struct member *holder(const struct coordinator *c, const struct upd
     const uint32_t index = roster_find(&c->roster, info->name);
     if (index == NO_MEMBER)
         return nullptr;
+    CHECK(c->roster.members != nullptr);
     const struct member *const member = &c->roster.members[index];
     const bool holds = member->accepted || (member->waiting && !job_is_over(c));
     return holds && info->key.round == member->key.round ? member : nullptr;

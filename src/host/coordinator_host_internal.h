@@ -106,6 +106,7 @@ struct coordinator_host {
     uint8_t instance_id[INSTANCE_ID_BYTES];
     /* What is durable. */
     struct store *store;
+    uint64_t commits_read; /* that there were when this process read where the job stands */
     struct worker *disk;
     struct kept_updates *kept; /* for audits; null until the store is read */
     /* Arithmetic. */

@@ -198,6 +198,7 @@ static enum status read_state(struct coordinator_host *host, struct coordinator_
     enum status status = store_read_summary(host->store, &summary, err);
     if (status != STATUS_OK)
         return status;
+    host->commits_read = summary.commit_count;
     event->start.epoch = summary.epoch;
     event->start.open_round = summary.open_round;
     event->start.outcome = core_outcome(summary.outcome);

@@ -52,9 +52,18 @@ static void on_done(struct job *job)
 static void run_epoch(struct job *job)
 {
     struct version_job *const work = (struct version_job *)job;
-    work->event.status =
-        store_raise_epoch(work->host->store, work->effect.held, work->effect.epoch,
-                          work->host->instance_id, &work->event.epoch, &work->error);
+    struct coordinator_host *const host = work->host;
+    struct store_summary summary;
+    enum status status = store_raise_epoch(host->store, work->effect.held, work->effect.epoch,
+                                           host->instance_id, &work->event.epoch, &work->error);
+    if (status == STATUS_OK && work->effect.held == 0)
+        status = store_read_summary(host->store, &summary, &work->error);
+    /* From now on nobody of an older epoch commits; until now somebody could. */
+    if (status == STATUS_OK && work->effect.held == 0 && summary.commit_count != host->commits_read)
+        status = error_set(&work->error, STATUS_EXISTS,
+                           "another coordinator has committed since this one read where the job "
+                           "stands; the next start reads it anew");
+    work->event.status = status;
 }
 
 static void run_create(struct job *job)

@@ -240,7 +240,6 @@ static double pack_row(const float *row, const float *center, size_t columns, fl
             x = _mm256_sub_ps(x, load_tail(center + c, columns - c));
         most = abs_max(most, x);
         _mm256_store_ps(to + c, x);
-        c += LANES;
     }
     const uint32_t field = exponent_field(most);
     const __m256 scale = _mm256_castsi256_ps(_mm256_set1_epi32((int)((253 - field) << 23)));

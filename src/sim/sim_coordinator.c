@@ -94,6 +94,7 @@ void server_start(struct world *w)
     coordinator_init(&server->machine, &w->plan->machine, server->members, server->order,
                      w->plan->nodes);
     struct start_state *const state = start_read(w, &event, &server->model, &server->state);
+    server->commits_read = w->result->versions;
     if (state == nullptr) {
         sim_narrate(w, "the coordinator does not start: %s", status_text(STATUS_CORRUPT));
         server_kill(w, SECOND + sim_delay(w));

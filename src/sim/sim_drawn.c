@@ -32,8 +32,10 @@ static struct sim_trained *of_node(struct drawn_work *drawn, uint32_t node)
 {
     if (node >= drawn->capacity) {
         const uint32_t capacity = 2 * (node + 16);
-        drawn->trained = realloc(drawn->trained, capacity * sizeof(*drawn->trained));
-        CHECK(drawn->trained != nullptr);
+        struct sim_trained *const grown =
+            realloc(drawn->trained, capacity * sizeof(*drawn->trained));
+        CHECK(grown != nullptr);
+        drawn->trained = grown;
         memset(drawn->trained + drawn->capacity, 0,
                (capacity - drawn->capacity) * sizeof(*drawn->trained));
         drawn->capacity = capacity;

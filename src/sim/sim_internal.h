@@ -155,11 +155,12 @@ struct server {
     uint64_t disk_ns; /* when its last write ends */
     struct queues queues;
     uint8_t instance_id[INSTANCE_ID_BYTES];
-    bool ended;         /* it exited by itself, with an outcome */
-    bool asked_pause;   /* the last that it was asked for */
-    bool told_paused;   /* the last that it heard to be durable */
-    bool cancelled;     /* it was told to end the job */
-    bool is_on_its_way; /* of a cancelled job: one version more */
+    uint64_t commits_read; /* that there were when it read where the job stands */
+    bool ended;            /* it exited by itself, with an outcome */
+    bool asked_pause;      /* the last that it was asked for */
+    bool told_paused;      /* the last that it heard to be durable */
+    bool cancelled;        /* it was told to end the job */
+    bool is_on_its_way;    /* of a cancelled job: one version more */
 };
 
 /* What an oracle knows of a node's update for one round. */
@@ -199,6 +200,7 @@ struct sim_node {
     struct payload *kept;       /* of the update in its outbox; a reference */
     struct account *accounts;   /* by round */
     uint64_t account_capacity;
+    bool note_missed; /* since it lives, what became of an update reached no disk */
 };
 
 /* Every payload that a node signed, so that models can be made again. */

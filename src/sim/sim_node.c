@@ -58,12 +58,16 @@ void node_kill(struct world *w, uint32_t index, uint64_t back_after_ns)
     node->process.timer_order = 0;
     if (node->machine.work == WORK_TRAINING)
         w->work->ops->stop(w->work, index);
-    if (!node->done && (w->healed || random_below(&w->random, 4) > 0)) {
-        struct kept_update kept = {0};
+    const bool forgets = !node->done && (w->healed || random_below(&w->random, 4) > 0);
+    if (forgets)
         outbox_memory_crash(node->outbox); /* else what it noted had reached the disk */
+    if (forgets || (node->note_missed && !node->done)) {
+        struct kept_update kept = {0};
         read_kept(w, node, &kept);
-        oracle_notes_lost(w, index, &kept);
+        if (forgets || kept.state != UPDATE_SETTLED)
+            oracle_notes_lost(w, index, &kept);
     }
+    node->note_missed = false;
     sim_break(w, node->session);
     node->session = 0;
     if (!node->done)
@@ -202,8 +206,10 @@ static void note(struct world *w, uint32_t index, const struct node_effect *effe
     struct sim_node *const node = &w->nodes[index];
     bool reached = true;
     oracle_note(w, index, effect);
-    if (node_disk_write(w, index, &reached) != STATUS_OK && !reached)
-        return; /* the machine knows it; what became of the update is asked for again */
+    if (node_disk_write(w, index, &reached) != STATUS_OK && !reached) {
+        node->note_missed = true; /* the machine knows it, as long as it lives */
+        return;
+    }
     const enum status status =
         outbox_set_state(node->outbox, node->outbox_sequence, states[effect->note], "-", nullptr);
     if (status != STATUS_OK)

@@ -33,6 +33,7 @@ static double divide(__int128 sum, uint64_t weight)
     int drop = 0; /* digits beyond 53 */
     while (quotient >> drop >> 53 != 0)
         drop++;
+    CHECK(drop > 0); /* it has QUOTIENT_BITS */
     const unsigned __int128 half = (unsigned __int128)1 << (drop - 1);
     const unsigned __int128 low = quotient & (2 * half - 1);
     uint64_t digits = (uint64_t)(quotient >> drop);

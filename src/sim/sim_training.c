@@ -88,8 +88,9 @@ void training_forget(struct training *t, uint64_t slot)
 {
     if (t->free_count == t->free_capacity) {
         t->free_capacity = 2 * t->free_capacity + 64;
-        t->free_slots = realloc(t->free_slots, t->free_capacity * sizeof(*t->free_slots));
-        CHECK(t->free_slots != nullptr);
+        uint64_t *const grown = realloc(t->free_slots, t->free_capacity * sizeof(*grown));
+        CHECK(grown != nullptr);
+        t->free_slots = grown;
     }
     t->free_slots[t->free_count++] = slot;
 }

@@ -228,6 +228,9 @@ static struct coordinator_event do_disk(struct world *w, struct happening *happe
         event.status = store_raise_epoch(w->store, effect->held, effect->epoch,
                                          w->server.instance_id, &event.epoch, nullptr);
         note_epoch(w, &event);
+        if (event.status == STATUS_OK && effect->held == 0 &&
+            w->server.commits_read != w->result->versions)
+            event.status = STATUS_EXISTS; /* somebody committed between the start's read and this */
     } else if (effect->kind == FX_PERSIST_PAUSED) {
         event.kind = EV_PAUSE_PERSISTED;
         event.paused = effect->paused;
