@@ -18,7 +18,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -98,21 +97,6 @@ static uint32_t thread_count(const struct federation_options *options)
     return cores > 2 && cores <= THREADS_OPTION_MAX ? (uint32_t)cores - 1 : 1;
 }
 
-static void name_folder(const struct federation_options *options, const struct config *config,
-                        char ret_folder[static RUN_PATH_MAX])
-{
-    char stamp[32];
-    struct tm now;
-    const time_t seconds = (time_t)clock_unix_s();
-    if (options->folder != nullptr) {
-        snprintf(ret_folder, RUN_PATH_MAX, "%s", options->folder);
-        return;
-    }
-    gmtime_r(&seconds, &now);
-    strftime(stamp, sizeof(stamp), "%Y%m%dT%H%M%SZ", &now);
-    snprintf(ret_folder, RUN_PATH_MAX, "runs/%s-sim-%s", config->job.name, stamp);
-}
-
 static FILE *open_trace(const char *folder, struct error *err)
 {
     char path[RUN_PATH_MAX + 32];
@@ -150,7 +134,7 @@ static int run(const struct federation_options *options, const struct config *co
     struct sim_result result = {0};
     FILE *story = nullptr;
     const uint64_t begun_ns = clock_boot_ns();
-    name_folder(options, config, folder);
+    run_name_folder(options->folder, config->job.name, "sim", folder);
     const struct sim_job_options wanted = {.config = config,
                                            .nodes = (uint32_t)options->nodes,
                                            .threads = thread_count(options),

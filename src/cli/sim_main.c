@@ -87,16 +87,6 @@ static void write_list(void)
                sim_fault_text((enum sim_fault)i));
 }
 
-static int find_fault(const char *name, size_t size)
-{
-    for (int i = 0; i < SIM_FAULT_COUNT; i++) {
-        const char *const known = sim_fault_name((enum sim_fault)i);
-        if (strlen(known) == size && memcmp(known, name, size) == 0)
-            return i;
-    }
-    return -1;
-}
-
 /* "crash,liar"; "none". */
 static bool parse_only(const char *text, uint32_t *ret_faults)
 {
@@ -105,8 +95,8 @@ static bool parse_only(const char *text, uint32_t *ret_faults)
         return true;
     for (;;) {
         const size_t size = strcspn(text, ",");
-        const int fault = find_fault(text, size);
-        if (fault < 0) {
+        const enum sim_fault fault = sim_fault_find(text, size);
+        if (fault == SIM_FAULT_COUNT) {
             fprintf(stderr, "fedra sim: --only: there is no fault %.*s; there are:\n", (int)size,
                     text);
             for (int i = 0; i < SIM_FAULT_COUNT; i++)

@@ -20,7 +20,6 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { EXIT_INTERRUPTED = 130, AT_ONCE_MAX = 256 };
@@ -153,20 +152,6 @@ static int check_settings(struct sweep *sweep)
         status = STATUS_INVAL;
     }
     return status == STATUS_OK ? EXIT_SUCCESS : EXIT_USAGE;
-}
-
-static void name_folder(struct sweep *sweep)
-{
-    char stamp[32];
-    struct tm now;
-    const time_t seconds = (time_t)clock_unix_s();
-    gmtime_r(&seconds, &now);
-    strftime(stamp, sizeof(stamp), "%Y%m%dT%H%M%SZ", &now);
-    if (sweep->base->folder != nullptr)
-        snprintf(sweep->folder, sizeof(sweep->folder), "%s", sweep->base->folder);
-    else
-        snprintf(sweep->folder, sizeof(sweep->folder), "runs/%s-sweep-%s", sweep->config.job.name,
-                 stamp);
 }
 
 /* Makes the folders of all settings; those that are there must be of the same configuration. */
@@ -408,7 +393,7 @@ int sweep_run(const struct sweep_options *options, const struct sweep_base *base
     sweep->repeat = options->repeat > 0 ? (uint32_t)options->repeat : 1;
     int code = check_options(sweep);
     if (code == EXIT_SUCCESS) {
-        name_folder(sweep);
+        run_name_folder(sweep->base->folder, sweep->config.job.name, "sweep", sweep->folder);
         sweep->runs = sweep->plan.count * sweep->repeat;
         enum status status = allocate(sweep);
         if (status == STATUS_OK)

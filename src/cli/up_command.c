@@ -29,7 +29,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
-#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -382,21 +381,6 @@ static enum status run_children(struct up *up, const struct config *config, stru
     return status;
 }
 
-static void name_folder(struct up *up, const struct up_options *options,
-                        const struct config *config)
-{
-    char stamp[32];
-    struct tm now;
-    const time_t seconds = (time_t)clock_unix_s();
-    if (options->folder != nullptr) {
-        snprintf(up->folder, sizeof(up->folder), "%s", options->folder);
-        return;
-    }
-    gmtime_r(&seconds, &now);
-    strftime(stamp, sizeof(stamp), "%Y%m%dT%H%M%SZ", &now);
-    snprintf(up->folder, sizeof(up->folder), "runs/%s-%s", config->job.name, stamp);
-}
-
 /* One `fedra up` at a time in a folder. */
 static enum status lock_folder(struct up *up, struct error *err)
 {
@@ -431,7 +415,7 @@ static enum status prepare(struct up *up, const struct up_options *options, stru
                            struct error *err)
 {
     char path[RUN_PATH_MAX + 32];
-    name_folder(up, options, config);
+    run_name_folder(options->folder, config->job.name, "", up->folder);
     up->shape = options->record.shape;
     up->compares = up_wants_comparison(config);
     enum status status = options->resume ? prepare_again(up, config, &options->record, err)

@@ -3,6 +3,7 @@
  */
 #include "host/job_pool.h"
 
+#include "host/run_setup.h"
 #include "train/partition.h"
 
 #include <stdlib.h>
@@ -112,6 +113,22 @@ enum status job_load_parts(const struct config *configs, uint32_t count, struct 
         status = job_load_part(&configs[i], &ret_parts[i], err);
     for (uint32_t i = 0; i < count && status != STATUS_OK; i++)
         job_part_deinit(&ret_parts[i]);
+    return status;
+}
+
+enum status job_load_all_parts(const struct config *config, uint32_t nodes,
+                               struct job_part *ret_parts, struct error *err)
+{
+    struct config *const configs = calloc(nodes, sizeof(*configs));
+    if (configs == nullptr)
+        return error_set(err, STATUS_NO_MEMORY, "no memory for %u nodes", nodes);
+    for (uint32_t i = 0; i < nodes; i++) {
+        configs[i] = *config;
+        configs[i].data.part = i;
+        run_node_name(i, configs[i].node.name);
+    }
+    const enum status status = job_load_parts(configs, nodes, ret_parts, err);
+    free(configs);
     return status;
 }
 

@@ -14,6 +14,12 @@
 [[nodiscard]] enum status job_load_parts(const struct config *configs, uint32_t count,
                                          struct job_part *ret_parts, struct error *err);
 
+/* job_load_parts of a run's nodes: those of its parts 0 to below nodes, with the names that they
+ * have.
+ */
+[[nodiscard]] enum status job_load_all_parts(const struct config *config, uint32_t nodes,
+                                             struct job_part *ret_parts, struct error *err);
+
 /* Loads the samples of all nodes together. Empty where data.format is none. */
 [[nodiscard]] enum status job_load_pool(const struct config *config, struct dataset *ret_data,
                                         struct error *err);

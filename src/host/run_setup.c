@@ -21,11 +21,27 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 void run_node_name(uint32_t index, char *ret_name)
 {
     snprintf(ret_name, CONFIG_NAME_MAX, "node-%03u", index);
+}
+
+void run_name_folder(const char *given, const char *job, const char *kind,
+                     char ret_folder[static RUN_PATH_MAX])
+{
+    char stamp[32];
+    struct tm now;
+    const time_t seconds = (time_t)clock_unix_s();
+    if (given != nullptr) {
+        snprintf(ret_folder, RUN_PATH_MAX, "%s", given);
+        return;
+    }
+    gmtime_r(&seconds, &now);
+    strftime(stamp, sizeof(stamp), "%Y%m%dT%H%M%SZ", &now);
+    snprintf(ret_folder, RUN_PATH_MAX, "runs/%s%s%s-%s", job, kind[0] != 0 ? "-" : "", kind, stamp);
 }
 
 static enum status make_folder(const char *path, struct error *err)

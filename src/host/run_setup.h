@@ -54,6 +54,11 @@ struct run_record;
 [[nodiscard]] enum status run_setup_again(const char *folder, struct config *config,
                                           const struct run_record *record, struct error *err);
 
+/* given, or where that is null "runs/JOB-20261124T194431Z", with "-KIND" after JOB where kind is
+ * not empty. */
+void run_name_folder(const char *given, const char *job, const char *kind,
+                     char ret_folder[static RUN_PATH_MAX]);
+
 /*
  * Makes the folder of a run, its parents too, and folders of those names in it. EXISTS where it is
  * not empty; LIMIT, IO, NO_SPACE.

@@ -6,7 +6,6 @@
 #include "base/check.h"
 #include "base/random.h"
 #include "host/job_pool.h"
-#include "host/run_setup.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -59,19 +58,10 @@ static enum status cap(struct dataset *data, uint64_t most, struct error *err)
 
 static enum status load_parts(struct lab_task *task, struct error *err)
 {
-    struct config *const configs = calloc(task->nodes, sizeof(*configs));
     task->parts = calloc(task->nodes, sizeof(*task->parts));
-    if (configs == nullptr || task->parts == nullptr) {
-        free(configs);
+    if (task->parts == nullptr)
         return error_set(err, STATUS_NO_MEMORY, "no memory for %u nodes", task->nodes);
-    }
-    for (uint32_t i = 0; i < task->nodes; i++) {
-        configs[i] = *task->config;
-        configs[i].data.part = i;
-        run_node_name(i, configs[i].node.name);
-    }
-    enum status status = job_load_parts(configs, task->nodes, task->parts, err);
-    free(configs);
+    enum status status = job_load_all_parts(task->config, task->nodes, task->parts, err);
     for (uint32_t i = 0; i < task->nodes && status == STATUS_OK; i++)
         status = cap(&task->parts[i].data, task->plan->config->lab.node_samples, err);
     return status;

@@ -9,6 +9,7 @@
 #pragma once
 
 #include "core/coordinator.h"
+#include "host/config.h"
 #include "learn/server_optimiser.h"
 
 #include <stdio.h>
@@ -48,11 +49,9 @@ enum {
 
 struct sim_work;
 
-enum sim_latency { SIM_LATENCY_CONSTANT, SIM_LATENCY_LOGNORMAL, SIM_LATENCY_TABLE };
-
 /* How long messages are on their way, instead of the plan's delays. */
 struct sim_links {
-    enum sim_latency latency;
+    enum config_latency latency;
     double latency_ms;      /* one way; of LOGNORMAL the median */
     double latency_spread;  /* of LOGNORMAL: sigma of its logarithm */
     const double *table_ms; /* of TABLE: each link has one of these; borrowed */
@@ -124,6 +123,9 @@ struct sim_result {
 /* The name of a fault on the command line, and what it is; static. */
 const char *sim_fault_name(enum sim_fault fault);
 const char *sim_fault_text(enum sim_fault fault);
+
+/* SIM_FAULT_COUNT where there is none of that name. */
+enum sim_fault sim_fault_find(const char *name, size_t size);
 
 /*
  * Adds faults (bits) to a plan, each with the strength that its seed draws; nodes, settings and

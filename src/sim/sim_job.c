@@ -235,17 +235,14 @@ static enum status plan_nodes(struct sim_job *job, struct error *err)
 
 static enum status plan_links(struct sim_job *job, struct error *err)
 {
-    static const enum sim_latency kinds[] = {[CONFIG_LATENCY_CONSTANT] = SIM_LATENCY_CONSTANT,
-                                             [CONFIG_LATENCY_LOGNORMAL] = SIM_LATENCY_LOGNORMAL,
-                                             [CONFIG_LATENCY_TABLE] = SIM_LATENCY_TABLE};
     const struct config *const config = job->config;
-    job->links = (struct sim_links){.latency = kinds[config->simulation.latency],
+    job->links = (struct sim_links){.latency = config->simulation.latency,
                                     .latency_ms = config->simulation.latency_ms,
                                     .latency_spread = config->simulation.latency_spread,
                                     .node_mbit = config->simulation.node_mbit,
                                     .coordinator_mbit = config->simulation.coordinator_mbit};
     job->plan.links = &job->links;
-    if (job->links.latency != SIM_LATENCY_TABLE)
+    if (job->links.latency != CONFIG_LATENCY_TABLE)
         return STATUS_OK;
     const enum status status = sim_files_read_table(config->simulation.latency_file, &job->table_ms,
                                                     &job->links.table_count, err);
@@ -287,19 +284,10 @@ static enum status read_samples(struct sim_job *job, struct error *err)
     const uint32_t nodes = job->options.nodes;
     if (!job_trainer_wants_data(job->config) || job->config->data.format == CONFIG_DATA_NONE)
         return job_load_validation(job->config, &job->validation, err);
-    struct config *const configs = calloc(nodes, sizeof(*configs));
     job->parts = calloc(nodes, sizeof(*job->parts));
-    if (configs == nullptr || job->parts == nullptr) {
-        free(configs);
+    if (job->parts == nullptr)
         return error_set(err, STATUS_NO_MEMORY, "no memory for %u nodes", nodes);
-    }
-    for (uint32_t i = 0; i < nodes; i++) {
-        configs[i] = *job->config;
-        configs[i].data.part = i;
-        run_node_name(i, configs[i].node.name);
-    }
-    enum status status = job_load_parts(configs, nodes, job->parts, err);
-    free(configs);
+    enum status status = job_load_all_parts(job->config, nodes, job->parts, err);
     if (status == STATUS_OK)
         status = job_load_validation(job->config, &job->validation, err);
     return status;

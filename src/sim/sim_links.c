@@ -30,11 +30,11 @@ static double draw_latency_ms(struct world *w)
 {
     const struct sim_links *const plan = w->plan->links;
     switch (plan->latency) {
-    case SIM_LATENCY_CONSTANT:
+    case CONFIG_LATENCY_CONSTANT:
         break;
-    case SIM_LATENCY_LOGNORMAL:
+    case CONFIG_LATENCY_LOGNORMAL:
         return plan->latency_ms * exp(plan->latency_spread * random_normal(&w->random));
-    case SIM_LATENCY_TABLE:
+    case CONFIG_LATENCY_TABLE:
         return plan->table_ms[random_below(&w->random, plan->table_count)];
     }
     return plan->latency_ms;

@@ -159,15 +159,21 @@ void sim_plan_strike(struct sim_plan *plan, uint32_t faults)
     draw_faults(&random, plan);
 }
 
+enum sim_fault sim_fault_find(const char *name, size_t size)
+{
+    int fault = 0;
+    while (fault < SIM_FAULT_COUNT &&
+           (strlen(names[fault]) != size || memcmp(names[fault], name, size) != 0))
+        fault++;
+    return (enum sim_fault)fault;
+}
+
 bool sim_faults_find(const char *text, uint32_t *ret_faults)
 {
     *ret_faults = 0;
     for (const char *p = text + strspn(text, ", "); *p != 0;) {
         const size_t size = strcspn(p, ", ");
-        int fault = 0;
-        while (fault < SIM_FAULT_COUNT &&
-               (strlen(names[fault]) != size || memcmp(names[fault], p, size) != 0))
-            fault++;
+        const enum sim_fault fault = sim_fault_find(p, size);
         if (fault == SIM_FAULT_COUNT)
             return false;
         *ret_faults |= 1u << fault;
