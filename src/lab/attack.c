@@ -133,7 +133,7 @@ static double find_worst(struct knowledge *k, const double *grid, size_t count, 
     double most = -1;
     for (size_t i = 0; i < count && k->view->judge != nullptr; i++) {
         combine(k, of_mean ? -grid[i] : 1, of_mean ? 0 : grid[i]);
-        const double hurt = k->view->judge(k->view->judge_context, k->vector);
+        const double hurt = k->view->judge(k->view->judge_context, k->vector, k->mean);
         if (hurt > most) {
             most = hurt;
             worst = grid[i];

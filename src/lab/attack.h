@@ -56,8 +56,8 @@ bool attack_is_in_data(enum attack attack);
 /* Whether all colluders send the same vector, to which private noise can be added. */
 bool attack_is_shared(enum attack attack);
 
-/* How far the rule is led off the honest mean by that vector, sent by all colluders. */
-typedef double attack_judge(void *context, const float *vector);
+/* How far the rule is led off the honest mean, f64[d], by that vector, sent by all colluders. */
+typedef double attack_judge(void *context, const float *vector, const double *mean);
 
 struct attack_view {
     uint64_t n;          /* nodes */

@@ -40,12 +40,10 @@ struct bench {
     struct sgd *sgd;
     struct dataset *changed; /* [liars]: what they train on, where the attack is in the data */
     float *updates;          /* f32[n][d]: the honest first, then the liars' */
-    float *kept;             /* f32[n][d]: without those that are refused */
-    uint32_t *kept_row;      /* [n]: where each was */
+    uint64_t *kept;          /* u64[n]: rows that are not refused */
     bool *is_bad;            /* [n]: suspected or refused in this round */
     float *values;           /* f32[d] */
     double *aggregate;       /* f64[d] */
-    double *honest_mean;     /* f64[d], for the judge */
     struct robust_report report;
     void *workspace;
     size_t workspace_size;
@@ -146,12 +144,9 @@ static uint64_t screen(struct bench *b)
 {
     uint64_t kept = 0;
     for (uint64_t row = 0; row < b->n; row++) {
-        const float *const from = b->updates + row * b->d;
-        b->is_bad[row] = !is_fit(b, from);
-        if (b->is_bad[row])
-            continue;
-        memcpy(b->kept + kept * b->d, from, sizeof(*from) * b->d);
-        b->kept_row[kept++] = (uint32_t)row;
+        b->is_bad[row] = !is_fit(b, b->updates + row * b->d);
+        if (!b->is_bad[row])
+            b->kept[kept++] = row;
     }
     return kept;
 }
@@ -193,8 +188,10 @@ static enum status choose(struct bench *b, const struct update_matrix *matrix, s
 /* Of kept rows, into values. As many liars are reckoned with as the rule can for so few. */
 static enum status aggregate(struct bench *b, uint64_t rows, struct error *err)
 {
-    const struct strided_rows strided = {b->kept, (ptrdiff_t)b->d, 1};
-    const struct update_matrix matrix = update_matrix_strided(&strided, rows, b->d);
+    const struct strided_rows strided = {b->updates, (ptrdiff_t)b->d, 1};
+    const struct update_matrix all = update_matrix_strided(&strided, b->n, b->d);
+    const struct picked_rows picked = {&all, b->kept};
+    const struct update_matrix matrix = update_matrix_picked(&picked, rows);
     struct recipe recipe = b->rule->recipe;
     uint64_t possible = 0;
     if (b->rule->is_validated)
@@ -209,7 +206,7 @@ static enum status aggregate(struct bench *b, uint64_t rows, struct error *err)
 }
 
 /* Squared distance of the aggregate from the honest mean, were this the colluders' vector. */
-static double judge(void *context, const float *vector)
+static double judge(void *context, const float *vector, const double *mean)
 {
     struct bench *const b = context;
     const uint64_t honest = b->n - b->liars;
@@ -222,7 +219,7 @@ static double judge(void *context, const float *vector)
         return 0;
     b->validated = kept;
     for (uint64_t i = 0; i < b->d; i++) {
-        const double off = (double)b->values[i] - b->honest_mean[i];
+        const double off = (double)b->values[i] - mean[i];
         squared += off * off;
     }
     return squared;
@@ -231,11 +228,6 @@ static double judge(void *context, const float *vector)
 static void lie(struct bench *b)
 {
     const uint64_t honest = b->n - b->liars;
-    memset(b->honest_mean, 0, sizeof(*b->honest_mean) * b->d);
-    for (uint64_t row = 0; row < honest; row++) {
-        for (uint64_t i = 0; i < b->d; i++)
-            b->honest_mean[i] += (double)b->updates[row * b->d + i] / (double)honest;
-    }
     const struct attack_view view = {.n = b->n,
                                      .f = b->liars,
                                      .d = b->d,
@@ -250,7 +242,7 @@ static void lie(struct bench *b)
 static void count_suspects(struct bench *b)
 {
     for (size_t i = 0; i < b->report.suspect_count; i++)
-        b->is_bad[b->kept_row[b->report.suspects[i].index]] = true;
+        b->is_bad[b->kept[b->report.suspects[i].index]] = true;
     for (uint64_t row = 0; row < b->n; row++) {
         if (b->is_bad[row])
             (*(row < b->n - b->liars ? &b->false_alarms : &b->detected))++;
@@ -304,18 +296,16 @@ static enum status open_bench(struct bench *b, struct error *err)
     b->model = malloc(sizeof(*b->model) * b->d);
     b->state = vectors > 0 ? calloc(b->d * vectors, sizeof(*b->state)) : nullptr;
     b->updates = malloc(sizeof(*b->updates) * b->n * b->d);
-    b->kept = malloc(sizeof(*b->kept) * b->n * b->d);
-    b->kept_row = malloc(sizeof(*b->kept_row) * b->n);
+    b->kept = malloc(sizeof(*b->kept) * b->n);
     b->is_bad = malloc(sizeof(*b->is_bad) * b->n);
     b->values = malloc(sizeof(*b->values) * b->d);
     b->aggregate = malloc(sizeof(*b->aggregate) * b->d);
-    b->honest_mean = malloc(sizeof(*b->honest_mean) * b->d);
     b->report = (struct robust_report){.weights = malloc(sizeof(double) * b->n),
                                        .is_selected = malloc(sizeof(bool) * b->n),
                                        .suspects = malloc(sizeof(struct suspect) * b->n)};
-    CHECK(b->model && b->updates && b->kept && b->kept_row && b->is_bad && b->values &&
-          b->aggregate && b->honest_mean && b->report.weights && b->report.is_selected &&
-          b->report.suspects && (vectors == 0 || b->state));
+    CHECK(b->model && b->updates && b->kept && b->is_bad && b->values && b->aggregate &&
+          b->report.weights && b->report.is_selected && b->report.suspects &&
+          (vectors == 0 || b->state));
     memcpy(b->model, b->task->initial, sizeof(*b->model) * b->d);
     enum status status = sgd_create(&b->task->spec, &settings, &b->sgd, err);
     if (status == STATUS_OK && !b->rule->is_validated) {
@@ -337,11 +327,9 @@ static void close_bench(struct bench *b)
     free(b->state);
     free(b->updates);
     free(b->kept);
-    free(b->kept_row);
     free(b->is_bad);
     free(b->values);
     free(b->aggregate);
-    free(b->honest_mean);
     free(b->report.weights);
     free(b->report.is_selected);
     free(b->report.suspects);

@@ -1,5 +1,6 @@
 /*
- * update_matrix.c - rows in the caller's memory. Rows of files are in aggregate_matrix.c.
+ * update_matrix.c - rows in the caller's memory, and rows picked from any matrix. Rows of files are
+ * in aggregate_matrix.c.
  */
 #include "robust/update_matrix.h"
 
@@ -20,4 +21,17 @@ static const float *read_strided(const void *context, uint64_t row, uint64_t fir
 struct update_matrix update_matrix_strided(const struct strided_rows *rows, uint64_t n, uint64_t d)
 {
     return (struct update_matrix){.n = n, .d = d, .context = rows, .read = read_strided};
+}
+
+static const float *read_picked(const void *context, uint64_t row, uint64_t first, size_t count,
+                                float *buffer)
+{
+    const struct picked_rows *const picked = context;
+    return picked->matrix->read(picked->matrix->context, picked->rows[row], first, count, buffer);
+}
+
+struct update_matrix update_matrix_picked(const struct picked_rows *picked, uint64_t n)
+{
+    return (struct update_matrix){
+        .n = n, .d = picked->matrix->d, .context = picked, .read = read_picked};
 }

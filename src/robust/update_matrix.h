@@ -31,3 +31,12 @@ struct strided_rows {
 
 /* A matrix over rows, which must outlive it. */
 struct update_matrix update_matrix_strided(const struct strided_rows *rows, uint64_t n, uint64_t d);
+
+/* Some rows of a matrix, in any order. */
+struct picked_rows {
+    const struct update_matrix *matrix;
+    const uint64_t *rows; /* u64[n] */
+};
+
+/* A matrix of n picked rows, which must outlive it. */
+struct update_matrix update_matrix_picked(const struct picked_rows *picked, uint64_t n);

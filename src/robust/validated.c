@@ -38,14 +38,6 @@ struct survivors {
     uint64_t f; /* that may still be among them */
 };
 
-static const float *read_survivor(const void *context, uint64_t row, uint64_t first, size_t count,
-                                  float *buffer)
-{
-    const struct survivors *const survivors = context;
-    const struct update_matrix *const matrix = survivors->matrix;
-    return matrix->read(matrix->context, survivors->rows[row], first, count, buffer);
-}
-
 /* The report's arrays are scratch of n elements. */
 static enum status run(const struct recipe *recipe, const struct update_matrix *matrix,
                        uint32_t threads, float *ret_values, struct robust_report *report,
@@ -114,10 +106,8 @@ static enum status make_candidate(enum validated_candidate candidate,
                                   const struct survivors *survivors, uint32_t threads,
                                   float *ret_values, struct error *err)
 {
-    const struct update_matrix matrix = {.n = survivors->count,
-                                         .d = survivors->matrix->d,
-                                         .context = survivors,
-                                         .read = read_survivor};
+    const struct picked_rows picked = {survivors->matrix, survivors->rows};
+    const struct update_matrix matrix = update_matrix_picked(&picked, survivors->count);
     const struct recipe recipe = recipe_of(candidate, survivors->f);
     uint64_t possible = 0;
     enum status status = recipe_find_f(&recipe, matrix.n, &possible, err);

@@ -190,12 +190,14 @@ static void noise_is_wide_or_of_an_honest_norm(void **state)
 }
 
 /* A rule that is hurt most by what is nearest to one multiple. */
-static double judge(void *context, const float *vector)
+static double judge(void *context, const float *vector, const double *honest_mean)
 {
     const double *const wanted = context;
     double off = 0;
-    for (int i = 0; i < D; i++)
+    for (int i = 0; i < D; i++) {
+        assert_double_equal(honest_mean[i], mean[i], 1e-12);
         off += fabs((double)vector[i] - (wanted[0] * mean[i] + wanted[1] * deviation[i]));
+    }
     return 1 / (1 + off);
 }
 
